@@ -22,8 +22,7 @@ impl Drops {
 
     /// So many more were dropped.
     pub fn note(&mut self, now: Instant, what: LostKind, more: u32) {
-        if cfg!(feature = "journal")
-            && more > 0
+        if more > 0
             && let Some((count, at)) = self.counts.get_mut(what as usize)
         {
             (*count, *at) = (count.saturating_add(more), now);
@@ -46,9 +45,6 @@ impl Drops {
 
     /// How many, and how long ago the last of them.
     pub fn report(&self, now: Instant) -> Vec<(u32, Span)> {
-        if !cfg!(feature = "journal") {
-            return Vec::new();
-        }
         self.counts.iter().map(|(count, at)| (*count, now.since(*at))).gather()
     }
 }

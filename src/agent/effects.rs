@@ -122,7 +122,7 @@ impl Agent<'_> {
     /// before that is written now.
     pub(super) fn hear_of_journal(&mut self, now: Instant, trouble: u8, socket: Option<OwnedFd>) {
         self.journal_end.trouble = trouble;
-        let Some(socket) = socket.filter(|_| cfg!(feature = "journal")) else { return };
+        let Some(socket) = socket else { return };
         self.journal_end.open(socket);
         self.journal_end.begin(self.names_of_run());
         let before: Vec<Noted> = self.journal.last(usize::MAX).copied().gather();

@@ -90,7 +90,7 @@ impl Agent<'_> {
     /// nobody else can read along, unless it is heard on a LAN alone.
     fn ask_for_report(&mut self, now: Instant) {
         let is_time = self.peer_report.is_due(now) && !self.lifeline.is_asking();
-        if cfg!(feature = "journal") && is_time && self.path_to_peer(now, false).is_some() {
+        if is_time && self.path_to_peer(now, false).is_some() {
             self.peer_report.asked(now);
             let is_by_cable = self.path_to_peer(now, true).is_some();
             self.lifeline.begin(now, (None, true), Subject::Log, is_by_cable);
@@ -103,14 +103,14 @@ impl Agent<'_> {
             (Some(client), text) => {
                 control::reply(&client, &Answer::PeerSays(text.ok_or(Unheard::TooSlow)));
             }
-            (None, Some(text)) if cfg!(feature = "journal") => {
+            (None, Some(text)) => {
                 for (at, said) in self.peer_report.hear(told.at, &text) {
                     let line = (at.since(Instant::ORIGIN), said.as_str());
                     let is_written = self.journal_end.write(Kind::Peer, &line);
                     self.drops.note(told.at, LostKind::Entries, u32::from(!is_written));
                 }
             }
-            (None, _) => {}
+            (None, None) => {}
         }
     }
 

@@ -81,15 +81,14 @@ fn remember(
     told: Option<Box<History>>,
 ) -> Result<Option<(Memory, Box<History>)>, String> {
     let base = match &options.journal {
-        _ if !cfg!(feature = "journal") => None,
         Some(path) => Some(recall::base_of(path)),
         None => recall::of_run(&options.run_dir).or_else(usual_base),
     };
     let moment = Moment::now();
     let up = told.as_ref().map_or(moment.now, |history| Instant::ORIGIN + history.up);
     let mut memory = match base.as_deref() {
-        Some(base) if cfg!(feature = "journal") => Memory::of(base, Moment { now: up, ..moment }),
-        Some(_) | None => Memory::default(),
+        Some(base) => Memory::of(base, Moment { now: up, ..moment }),
+        None => Memory::default(),
     };
     if let (Some(path), None) = (&options.journal, &memory.last_run) {
         return Err(format!("{}: no journal of this version can be read there", path.display()));

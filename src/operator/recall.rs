@@ -184,7 +184,7 @@ impl Memory {
         for entry in &history.entries {
             self.insert(entry.0, What::Own(*entry));
         }
-        for (age, said) in history.theirs.iter().filter(|_| cfg!(feature = "journal")) {
+        for (age, said) in &history.theirs {
             self.insert(*age, What::Theirs(said.clone()));
         }
     }

@@ -254,12 +254,10 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         voting_witness: voting_witness(report),
         neighbours: neighbours(report),
         dropped: dropped(report),
-        journal: report.journal.as_ref().filter(|_| cfg!(feature = "journal")).map(|(file, trouble)| {
-            JournalDocument {
-                file,
-                written: *trouble == 0,
-                trouble: (*trouble != 0).then(|| words::journal_trouble(*trouble)),
-            }
+        journal: report.journal.as_ref().map(|(file, trouble)| JournalDocument {
+            file,
+            written: *trouble == 0,
+            trouble: (*trouble != 0).then(|| words::journal_trouble(*trouble)),
         }),
         peer: node.peer.as_ref().map(peer_document),
     };
@@ -322,9 +320,6 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
 }
 
 fn dropped(report: &Report) -> Vec<DroppedDocument> {
-    if !cfg!(feature = "journal") {
-        return Vec::new();
-    }
     let document = |(what, (count, age)): (&LostKind, &(u32, Span))| DroppedDocument {
         what: what.names()[0],
         count: *count,

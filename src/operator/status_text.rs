@@ -40,9 +40,6 @@ fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
 
 /// Writes what was dropped or cut short, if anything was.
 fn write_drops(report: &Report, out: &mut String) -> fmt::Result {
-    if !cfg!(feature = "journal") {
-        return Ok(());
-    }
     let drops = LostKind::ALL.iter().zip(&report.drops).filter(|(_, (count, _))| *count > 0);
     for (index, (what, (count, age))) in drops.enumerate() {
         if index == 0 {
@@ -102,7 +99,7 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
             killed"
         )?;
     }
-    let journal = report.journal.as_ref().filter(|(_, trouble)| cfg!(feature = "journal") && *trouble != 0);
+    let journal = report.journal.as_ref().filter(|(_, trouble)| *trouble != 0);
     if let Some((file, trouble)) = journal {
         writeln!(out, "  the JOURNAL {file} is NOT WRITTEN: {}", words::journal_trouble(*trouble))?;
     }

@@ -80,7 +80,6 @@ pub fn text<'a>(
         entries.extend(match (&item.what, runs.get(item.run)) {
             (What::Own(entry), Some(names)) => Some(entry_document((node, item), entry, names)),
             (What::Own(_), None) => None,
-            (What::Theirs(_), _) if !cfg!(feature = "journal") => None,
             (What::Theirs(said), _) => Some(report_document((peer_node, item), said)),
         });
     }

@@ -73,23 +73,16 @@ pub fn text_of<'a>(
     let mut before: Option<&Item> = None;
     for item in shown {
         // The peer tells later what it did then.
-        if cfg!(feature = "journal")
-            && let What::Own(_) = item.what
-        {
+        if let What::Own(_) = item.what {
             if let Some(what) = before.and_then(|before| what_began(before, item)) {
                 let _ = writeln!(text, "            --  {what}");
             }
             before = Some(item);
         }
-        let age = if cfg!(feature = "journal") && item.is_at_least {
-            format!("over {}", item.age)
-        } else {
-            item.age.to_string()
-        };
+        let age = if item.is_at_least { format!("over {}", item.age) } else { item.age.to_string() };
         match (&item.what, runs.get(item.run)) {
             (What::Own(entry), Some(names)) => write_entry(&mut text, &age, entry, (names, true)),
             (What::Own(_), None) => {}
-            (What::Theirs(_), _) if !cfg!(feature = "journal") => {}
             (What::Theirs(said), _) => {
                 let _ = writeln!(text, "{age:>10} ago  {peer}: {said}");
             }
@@ -100,7 +93,7 @@ pub fn text_of<'a>(
 
 /// What began between two that follow each other.
 fn what_began(before: &Item, item: &Item) -> Option<&'static str> {
-    if cfg!(feature = "journal") && before.boots_since > item.boots_since {
+    if before.boots_since > item.boots_since {
         Some("this box started again")
     } else if item.run > before.run {
         Some("the agent started again")

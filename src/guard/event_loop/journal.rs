@@ -16,23 +16,20 @@ impl Guard<'_> {
     pub(super) fn hand_over_journal(&mut self) {
         // A new agent knows of no drops.
         self.told_drops = ToldDrops::default();
-        if !cfg!(feature = "journal") {
-            return;
-        }
         let Some(journal) = &self.journal else { return };
         let (trouble, end) = (journal.trouble(), journal.end_of_agent());
         self.tell(&FromGuard::Journal { trouble }, end);
     }
 
     pub(super) fn reap_journal(&mut self) {
-        if cfg!(feature = "journal") && self.journal.as_mut().is_some_and(|journal| journal.reap(now())) {
+        if self.journal.as_mut().is_some_and(|journal| journal.reap(now())) {
             self.tell_journal();
         }
     }
 
     /// Starts what writes the journal, if it does not run.
     pub(super) fn tend_journal(&mut self) {
-        if cfg!(feature = "journal") && self.journal.as_mut().is_some_and(|journal| journal.tend(now())) {
+        if self.journal.as_mut().is_some_and(|journal| journal.tend(now())) {
             self.tell_journal();
         }
     }
@@ -45,9 +42,6 @@ impl Guard<'_> {
 
     /// Tells the agent how much was dropped here, for the status.
     pub(super) fn tell_drops(&mut self) {
-        if !cfg!(feature = "journal") {
-            return;
-        }
         let (counts, now) = ((self.notifier.lost(), logger::lost()), now());
         if counts != self.told_drops.counts && self.told_drops.at.is_none_or(|at| now >= at + TELL_EVERY) {
             self.told_drops = ToldDrops { counts, at: Some(now) };

@@ -61,9 +61,7 @@ impl Guard<'_> {
                 let is_all_gone = self.look_for_strays();
                 self.notifier.give_up();
                 self.marker.close();
-                if cfg!(feature = "journal") {
-                    self.journal.take().into_iter().for_each(JournalProcess::finish);
-                }
+                self.journal.take().into_iter().for_each(JournalProcess::finish);
                 // What could not be taken away ends with the box.
                 let may_stop = is_all_gone && !self.custody.must_watchdog_fire();
                 self.watchdog.iter_mut().filter(|_| may_stop).for_each(Watchdog::disarm);

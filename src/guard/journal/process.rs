@@ -55,10 +55,6 @@ pub struct ToldDrops {
 /// The process that writes the journal, where there is to be one.
 pub fn process_of(settings: &Settings, run_dir: &Path) -> Option<JournalProcess> {
     let base = settings.journal_base()?;
-    if !cfg!(feature = "journal") {
-        warn!("journal: this build writes none to disk");
-        return None;
-    }
     let group = names::group(settings.group.as_deref().unwrap_or(DEFAULT_GROUP)).map(|gid| gid.as_raw());
     JournalProcess::new(base, group, run_dir)
         .inspect_err(|errno| error!("journal: no socket for its process: {}", errno.desc()))

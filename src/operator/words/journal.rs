@@ -4,9 +4,6 @@ use nix::errno::Errno;
 
 /// The error of that number, as it comes from the process that writes the journal, with its remedy.
 pub fn journal_trouble(error: u8) -> String {
-    if !cfg!(feature = "journal") {
-        return String::new();
-    }
     let errno = Errno::from_raw(i32::from(error));
     let (what, remedy) = match errno {
         Errno::EPERM => {
