@@ -112,6 +112,23 @@ impl Word {
     }
 }
 
+/// Why a node could not take a group, as far as its beats tell. In the journal of an earlier build the first two
+/// stand for no and yes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Inability {
+    /// It could.
+    #[default]
+    None,
+    /// It does not say.
+    Unsaid,
+    /// The group failed there.
+    Failed,
+    /// A check of the group fails there.
+    Unready,
+    /// An interface of it has no carrier.
+    NoCarrier,
+}
+
 /// Why a node cannot serve.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Trouble {

@@ -21,7 +21,7 @@ mod votes;
 mod watchdog;
 
 use crosswire::config::{Failback, InJeopardy, SafetyRule, Speed};
-use crosswire::pair::{GroupId, PathId, Role, Side};
+use crosswire::pair::{GroupId, Inability, PathId, Role, Side};
 use crosswire::quorum::record::Record;
 use crosswire::time::Span;
 use simulate::fault::{Fault, LineFault, Way, WitnessId};

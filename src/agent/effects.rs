@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use crosswire::frame::aside::Aside;
 use crosswire::journal::Kind;
 use crosswire::limit::HeldBack;
-use crosswire::pair::Trouble;
+use crosswire::pair::{Inability, Trouble};
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Condition;
@@ -148,7 +148,9 @@ impl Agent<'_> {
             }
             Record::Fault { group, fault } => Notice::Fault { group, fault, end },
             Record::Fence { group, confirmed } => Notice::Fence(group, confirmed),
-            Record::PeerUnable { group, is_unable } => Notice::Readiness(Some(group), !is_unable),
+            Record::PeerUnable { group, inability } => {
+                Notice::Readiness(Some(group), inability == Inability::None)
+            }
             Record::PeerTrouble(trouble) => Notice::Readiness(None, trouble == Trouble::None),
             _ => return,
         };

@@ -3,7 +3,7 @@
 use std::mem::{Discriminant, discriminant};
 
 use crosswire::health::{LineReading, PathState};
-use crosswire::pair::{PathId, Trouble};
+use crosswire::pair::{Inability, PathId, Trouble};
 use crosswire::quorum::probe::Finding;
 use crosswire::quorum::record::{Evidence, Record};
 use crosswire::reasons::{Block, TakeReason, Verdict};
@@ -70,7 +70,7 @@ fn is_end(record: &Record) -> bool {
         }
         Record::PeerTrouble(trouble) => *trouble == Trouble::None,
         Record::Maintenance(left) => left.is_none(),
-        Record::PeerUnable { is_unable, .. } => !is_unable,
+        Record::PeerUnable { inability, .. } => *inability == Inability::None,
         Record::CutOff { is_cut_off, .. } => !is_cut_off,
         Record::Vote { does_count } => *does_count,
         Record::Scripts { condition, .. } => *condition == Condition::Well,
@@ -322,7 +322,7 @@ mod tests {
         let silent = Record::Verdict { from: Verdict::Present, to: Verdict::Dead };
         let heard = Evidence { verdict: Verdict::Present, ..evidence() };
         let vacant = Record::Taking { group: GROUP, term: 2, reason: TakeReason::Vacant, evidence: heard };
-        let unable = Record::PeerUnable { group: GROUP, is_unable: true };
+        let unable = Record::PeerUnable { group: GROUP, inability: Inability::Unsaid };
         let cases: &[(&[Record], Option<&str>)] = &[
             (&[], None),
             (&[path(PathState::OnTime), blocked(Block::Drift)], None),

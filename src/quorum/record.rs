@@ -9,7 +9,7 @@ use super::probe::Finding;
 use crate::config::MAX_PATHS;
 use crate::frame::Refusal;
 use crate::health::{LineReading, NeighbourView, PathState, WitnessView};
-use crate::pair::{GroupId, PathId, Role, Trouble};
+use crate::pair::{GroupId, Inability, PathId, Role, Trouble};
 use crate::reasons::{Block, ReleaseReason, TakeReason, Verdict};
 use crate::resource::{Condition, Fault};
 use crate::time::Span;
@@ -262,8 +262,8 @@ pub enum Record {
     PeerUnable {
         /// Which group.
         group: GroupId,
-        /// It could not.
-        is_unable: bool,
+        /// Why it could not.
+        inability: Inability,
     },
 }
 

@@ -96,7 +96,10 @@ fn has_recorded(world: &World, wanted: fn(&Record) -> bool) -> bool {
 #[test]
 fn nothing_is_handed_to_a_node_that_is_not_ready() {
     let mut world = unready(&[Side::B]);
-    assert!(has_recorded(&world, |record| matches!(record, Record::PeerUnable { is_unable: true, .. })));
+    assert!(has_recorded(&world, |record| matches!(
+        record,
+        Record::PeerUnable { inability: Inability::Unready, .. }
+    )));
     for asked in [Fault::Handover(Side::A, GATEWAY), Fault::Takeover(Side::B, GATEWAY)] {
         world.befall(asked);
         world.run_for(Span::from_s(5));
@@ -106,7 +109,10 @@ fn nothing_is_handed_to_a_node_that_is_not_ready() {
     world.run_for(ms(300));
     world.befall(Fault::Handover(Side::A, GATEWAY));
     assert!(takeover_takes(&mut world).is_some_and(|took| took <= ms(300)));
-    assert!(has_recorded(&world, |record| matches!(record, Record::PeerUnable { is_unable: false, .. })));
+    assert!(has_recorded(&world, |record| matches!(
+        record,
+        Record::PeerUnable { inability: Inability::None, .. }
+    )));
 }
 
 /// A gateway that may not be ready is better than none.

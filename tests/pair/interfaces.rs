@@ -50,7 +50,10 @@ fn a_standby_whose_interface_is_down_is_unfit_and_both_say_so() {
             })
         };
         let down = set_up(false);
-        let said = are_said("gw2 could not take it over", "not taking it: an interface of it has no carrier");
+        let said = are_said(
+            "gw2 could not take it over: an interface there has no carrier",
+            "not taking it: an interface of it has no carrier",
+        );
         assert!(said.since(down) <= at_most(1_000), "said only after {}", said.since(down));
         let [near, far] = BOTH.map(|side| unwrapped(&scene.say(side, &["status"]).text));
         assert!(near.contains("an interface of it has no carrier"), "{near}");

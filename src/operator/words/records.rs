@@ -1,7 +1,7 @@
 //! Records of the decision as log lines.
 
 use crosswire::health::{LineReading, PathState};
-use crosswire::pair::Trouble;
+use crosswire::pair::{Inability, Trouble};
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::reasons::{Block, Verdict};
 use crosswire::resource::Condition;
@@ -207,9 +207,15 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
             (Level::Error, format!("group {}: {what}", names.group(group)))
         }
         Record::Incident(incident) => (Level::Error, incident_words(&incident, names)),
-        Record::PeerUnable { group, is_unable } => {
-            let (level, could) = if is_unable { (Level::Warn, "could not") } else { (Level::Info, "could") };
-            (level, format!("group {}: {peer} {could} take it over", names.group(group)))
+        Record::PeerUnable { group, inability } => {
+            let (level, could, cause) = match inability {
+                Inability::None => (Level::Info, "could", ""),
+                Inability::Unsaid => (Level::Warn, "could not", ""),
+                Inability::Failed => (Level::Warn, "could not", ": it failed there"),
+                Inability::Unready => (Level::Warn, "could not", ": a check of it fails there"),
+                Inability::NoCarrier => (Level::Warn, "could not", ": an interface there has no carrier"),
+            };
+            (level, format!("group {}: {peer} {could} take it over{cause}", names.group(group)))
         }
         Record::Leaving => (Level::Info, "everything is released: saying goodbye".to_string()),
     }

@@ -2,7 +2,7 @@
 
 use super::{Node, Path, emit};
 use crate::frame::message::Standing;
-use crate::pair::{GroupId, Role, Trouble};
+use crate::pair::{GroupId, Inability, Role, Trouble, Word};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::facts::{Claim, Situation};
 use crate::quorum::group::Group;
@@ -17,12 +17,21 @@ impl Node {
     pub(super) fn note_peer_ability(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
         let is_on_time = self.is_on_time(now);
         let Some(report) = self.peer.group(id, &self.policy) else { return };
-        let is_unable = report.role == Role::Faulty || report.word.is_inability();
+        let inability = match (report.role, report.word) {
+            (Role::Faulty, _) => Inability::Failed,
+            (_, Word::Unready) => Inability::Unready,
+            (_, Word::Unable) if self.peer.beat().is_some_and(|beat| beat.standing.no_carrier) => {
+                Inability::NoCarrier
+            }
+            (_, Word::Unable) => Inability::Unsaid,
+            (_, Word::None | Word::Offered | Word::Wanted | Word::Yielded) => Inability::None,
+        };
+        let is_unable = inability != Inability::None;
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
             return;
         };
         if is_on_time && core::mem::replace(&mut group.is_peer_unable, is_unable) != is_unable {
-            emit(effects, Effect::Record(Record::PeerUnable { group: id, is_unable }));
+            emit(effects, Effect::Record(Record::PeerUnable { group: id, inability }));
         }
     }
 
