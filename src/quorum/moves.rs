@@ -91,14 +91,14 @@ pub fn claims(role: Role, s: &Situation) -> bool {
 }
 
 /// Whether the preferred node asks for its group back: when it has been well for long enough. A group that an
-/// operator has moved stays where it is, until this node has been away or has it back.
+/// operator has moved stays where it is, until this node has been away or has it back. One that is not ready
+/// tells the peer that instead.
 pub fn asks_back(role: Role, s: &Situation) -> bool {
     role == Role::Backup
         && s.clock.is_past(s.clock.failback_at)
         && s.peer.claim == Claim::Serves
         && !s.own.is_given_away
         && !s.own.is_cut_off
-        && s.own.is_ready
         && !s.peer.is_file_different
         && !s.own.is_stopping
         && !s.is_restrained()

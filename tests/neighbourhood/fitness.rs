@@ -59,8 +59,17 @@ fn where_all_is_dark_nothing_is_taken() {
     world.befall(Fault::LinkDown(LAN, Side::B));
     world.run_for(Span::from_s(2));
     assert_eq!(world.holders(GATEWAY), [Side::A], "while they hear each other, nothing is stopped");
-    world.befall(Fault::PowerCut(Side::A));
-    assert_eq!(takeover_takes(&mut world), None);
+    for side in [Side::A, Side::B] {
+        world.befall(Fault::PowerCut(side));
+        world.befall(Fault::PowerOn(side));
+        world.befall(Fault::LinkDown(LAN, side));
+        world.befall(Fault::CarrierDown(side, GATEWAY));
+    }
+    world.run_for(Span::from_s(90));
+    assert_eq!(world.holders(GATEWAY), [], "neither takes what clients cannot reach on either");
+    world.befall(Fault::LinkUp(LAN, Side::B));
+    world.run_for(Span::from_s(10));
+    assert_eq!(world.holders(GATEWAY), [Side::B], "the rest is lit here");
 }
 
 /// Both halves lose sight of each other just as the interface comes back on one: what is dark on this node
