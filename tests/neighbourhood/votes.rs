@@ -157,13 +157,24 @@ fn the_operator_overrules_a_witness_that_is_silent_and_none_that_names_the_peer(
     world.run_for(Span::from_s(30));
     assert_eq!(world.holders(GATEWAY), [Side::B], "and goes on");
 
-    let mut world = voting_pair(with_voter());
-    cut_both(&mut world);
-    world.run_for(Span::from_s(20));
-    world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
-    world.run_for(Span::from_s(20));
-    assert_eq!(world.holders(GATEWAY), [Side::A]);
-    assert_no_overlap(&world);
+    for is_restarted in [false, true] {
+        let mut world = voting_pair(with_voter());
+        world.befall(Fault::WitnessCut(VOTER, Side::B));
+        cut_both(&mut world);
+        world.run_for(Span::from_s(30));
+        assert_eq!(world.holders(GATEWAY), [Side::A], "by a grant that stands");
+        world.befall(Fault::PowerCut(Side::A));
+        if is_restarted {
+            world.befall(Fault::PowerCut(Side::B));
+            world.befall(Fault::PowerOn(Side::B));
+            world.run_for(Span::from_s(5));
+        }
+        world.befall(Fault::WitnessMend(VOTER));
+        world.run_for(Span::from_s(2));
+        world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
+        world.run_for(Span::from_s(20));
+        assert_eq!(world.holders(GATEWAY), [], "restarted: {is_restarted}");
+    }
 }
 
 #[test]
@@ -274,6 +285,18 @@ fn what_is_let_go_behind_a_cut_is_returned_and_taken_at_once() {
     cut_both(&mut world);
     world.run_for(Span::from_s(5));
     world.befall(Fault::Stop(Side::A));
+    let took = takeover_takes(&mut world).expect("B serves");
+    assert!(took <= Span::from_s(4), "{took}");
+    assert_no_overlap(&world);
+
+    // A grant that stands ends with that too.
+    let mut world = voting_pair(with_voter());
+    world.befall(Fault::WitnessCut(VOTER, Side::B));
+    cut_both(&mut world);
+    world.run_for(Span::from_s(30));
+    world.befall(Fault::ForceStandby(Side::A));
+    world.run_for(Span::from_s(5));
+    world.befall(Fault::WitnessMend(VOTER));
     let took = takeover_takes(&mut world).expect("B serves");
     assert!(took <= Span::from_s(4), "{took}");
     assert_no_overlap(&world);
