@@ -10,6 +10,8 @@ mod expired;
 mod fitness;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
+#[path = "neighbourhood/planned.rs"]
+mod planned;
 #[path = "../src/workbench/simulate/mod.rs"]
 #[expect(dead_code, reason = "the stories use a part of the simulator")]
 mod simulate;

@@ -302,6 +302,11 @@ impl Group {
         );
     }
 
+    /// It is on its way out in good order: its addresses are renewed while scripts stop.
+    pub fn keeps_addresses(&self) -> bool {
+        self.role == Role::Releasing && self.timers.is_set(Timer::Renewal)
+    }
+
     /// What our beats say of it.
     pub fn report(&self, tag: u8) -> GroupReport {
         let word = match self.role {

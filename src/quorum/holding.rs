@@ -5,12 +5,13 @@ use super::takeover::{is_silenced, is_ungranted, is_unheard, is_witness_missed};
 use crate::reasons::ReleaseReason;
 use crate::resource::ReleaseOrder;
 
-/// What makes a holder let go, whether it serves already or is about to: the first one that applies.
+/// What ends the right to hold a group, whether it is served already, is about to be, or is on its way out:
+/// the first one that applies.
 ///
 /// Past its ack deadline a node serves on, alone, unless it is plainly the one that is cut off: it has no
 /// carrier, the peer says that it hears us on no path, or no witness is seen, or no neighbour answers. Where
 /// a voting witness counts, it needs a grant, however long it has served.
-pub fn let_go(s: &Situation) -> Option<Decision> {
+fn lost_right(s: &Situation) -> Option<ReleaseReason> {
     let is_deadline_due = s.clock.is_past(s.clock.deadline_at);
     let rules = [
         (s.clock.is_past(s.clock.lease_until), ReleaseReason::LeaseLapsed),
@@ -23,8 +24,13 @@ pub fn let_go(s: &Situation) -> Option<Decision> {
         (is_deadline_due && is_silenced(s), ReleaseReason::CutOff),
         (is_ungranted(s), ReleaseReason::NotGranted),
     ];
-    match rules.into_iter().find(|(applies, _)| *applies) {
-        Some((_, reason)) => {
+    rules.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
+}
+
+/// What makes a holder let go: at once if it has lost its right, in good order if it was told to stop.
+pub fn let_go(s: &Situation) -> Option<Decision> {
+    match lost_right(s) {
+        Some(reason) => {
             let first = ReleaseOrder::AddressesFirst;
             Some(Decision::Release(Release { first, reason, offer: false }))
         }
@@ -48,9 +54,10 @@ pub fn hold_on(s: &Situation) -> Decision {
     if is_due && is_sure && s.own.is_able { Decision::Renew } else { Decision::Keep }
 }
 
-/// A planned release keeps its addresses, and renews them, while scripts stop. Not once the lease has lapsed
-/// or the peer serves: what the kernel has dropped by then must not come back.
+/// A planned release keeps its addresses, and renews them, while scripts stop, as long as they could be held.
+/// They go at once when the right to them is lost or the peer serves: however long a script takes to stop,
+/// the peer takes over when a holder would have let go.
 pub fn go_on_releasing(s: &Situation) -> Decision {
-    let is_over = s.clock.is_past(s.clock.lease_until) || s.peer.claim == Claim::Serves;
+    let is_over = lost_right(s).is_some() || s.peer.claim == Claim::Serves;
     if s.own.keeps_addresses && is_over { Decision::Hurry } else { hold_on(s) }
 }

@@ -15,7 +15,7 @@ fn with_voter() -> Setup {
 }
 
 /// The pair at rest, and the witness counts for both nodes.
-fn voting_pair(setup: Setup) -> World {
+pub fn voting_pair(setup: Setup) -> World {
     let mut world = pair(setup);
     world.run_for(Span::from_s(2));
     for side in [Side::A, Side::B] {

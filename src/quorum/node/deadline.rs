@@ -145,7 +145,7 @@ impl Node {
 
     /// The deadlines of a group that are reckoned anew.
     fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 16] {
-        let does_serve = matches!(group.role, Role::Acquiring | Role::Active);
+        let does_serve = matches!(group.role, Role::Acquiring | Role::Active) || group.keeps_addresses();
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
         [

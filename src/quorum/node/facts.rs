@@ -76,7 +76,7 @@ impl Node {
             is_given_away: group.is_given_away,
             goes_first: self.goes_first(id),
             is_claim_heard: group.claims_since.is_some_and(is_claim_heard),
-            keeps_addresses: group.role == Role::Releasing && group.timers.is_set(Timer::Renewal),
+            keeps_addresses: group.keeps_addresses(),
         }
     }
 

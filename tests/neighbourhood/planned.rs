@@ -1,0 +1,58 @@
+//! A planned release whose scripts take long, while the right to serve ends: the addresses go at once.
+
+use super::votes::voting_pair;
+use super::*;
+
+/// A group whose only script takes this long to stop.
+fn with_a_slow_stop(mut setup: Setup) -> Setup {
+    setup.policy.groups[0].stop_timeout = Span::from_s(20);
+    setup.policy.groups[0].safety = SafetyRule::Probe;
+    setup.scripts = vec![1];
+    setup
+}
+
+/// A serves, and its script takes 15 s to stop.
+fn begins_to_stop(mut world: World, planned: Fault) -> World {
+    world.befall(Fault::SlowScripts(Side::A, Span::from_s(15)));
+    world.befall(planned);
+    world.run_for(Span::from_s(2));
+    assert_eq!(world.holders(GATEWAY), [Side::A], "its addresses are served while the script stops");
+    world
+}
+
+fn cut_both(world: &mut World) {
+    world.befall(Fault::Cut(SERIAL, Way::Both));
+    world.befall(Fault::Cut(LAN, Way::Both));
+}
+
+const PLANNED: [Fault; 3] =
+    [Fault::ForceStandby(Side::A), Fault::Handover(Side::A, GATEWAY), Fault::Stop(Side::A)];
+
+#[test]
+fn behind_a_cut_the_addresses_go_or_the_grant_stays() {
+    for planned in PLANNED {
+        let setup = with_a_slow_stop(Setup::reference()).with_vote(Place::Own);
+        let mut world = begins_to_stop(voting_pair(setup), planned);
+        cut_both(&mut world);
+        world.run_for(Span::from_s(40));
+        assert_no_overlap(&world);
+        assert_eq!(world.holders(GATEWAY), [Side::B], "{planned:?}: B is granted what A has let go");
+    }
+}
+
+#[test]
+fn a_node_that_is_cut_off_from_everybody_lets_its_addresses_go_while_its_script_stops() {
+    let mut pinged = with_witness();
+    pinged.witnesses = vec![Place::Own];
+    for setup in [pinged, Setup::reference().among([true, true])] {
+        for planned in PLANNED {
+            let mut world = begins_to_stop(pair(with_a_slow_stop(setup.clone())), planned);
+            world.befall(Fault::Cut(SERIAL, Way::Both));
+            world.befall(Fault::Isolate(LAN, Side::A));
+            world.befall(Fault::WitnessCut(WitnessId(0), Side::A));
+            world.run_for(Span::from_s(40));
+            assert_no_overlap(&world);
+            assert_eq!(world.holders(GATEWAY), [Side::B], "{planned:?}");
+        }
+    }
+}
