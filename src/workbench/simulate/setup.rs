@@ -398,7 +398,7 @@ fn random_group(index: u8, chance: &mut Chance) -> GroupPolicy {
     let prefer = chance.pick(&[Some(Side::A), Some(Side::B), None]);
     let (safety, stop_s) = chance.pick(&[
         (SafetyRule::Probe, 0),
-        (SafetyRule::Probe, 0),
+        (SafetyRule::Probe, 2),
         (SafetyRule::Lease, 0),
         (SafetyRule::Lease, 1),
         (SafetyRule::Lease, 2),
