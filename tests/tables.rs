@@ -189,6 +189,7 @@ fn set(s: &mut Situation, key: &str, value: &str) {
             );
         }
         "ever-heard" => peer.was_ever_heard = yes(),
+        "was-known" => peer.was_known = yes(),
         "on-time" => peer.is_on_time = yes(),
         "heard-since-stall" => peer.is_heard_since_stall = yes(),
         "cut-short" => peer.is_cut_short = yes(),

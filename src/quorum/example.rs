@@ -16,6 +16,7 @@ impl Situation {
         peer: PeerFacts {
             verdict: Verdict::Dead,
             was_ever_heard: true,
+            was_known: false,
             is_on_time: false,
             is_heard_since_stall: false,
             is_cut_short: false,

@@ -144,6 +144,8 @@ pub struct PeerFacts {
     pub verdict: Verdict,
     /// It was heard in this run.
     pub was_ever_heard: bool,
+    /// An earlier agent of this node had heard it, and this one has not yet.
+    pub was_known: bool,
     /// Some path hears it on time.
     pub is_on_time: bool,
     /// It was heard since our own loop was last late.

@@ -124,23 +124,28 @@ fn from_doubtful_peer(s: &Situation) -> Result<TakeReason, Decision> {
     if by_vote(s)?.is_some() {
         return from_dead_peer(s);
     }
+    doubt_is_allowed(s)?;
+    it_is_not_we_who_are_cut_off(s)?;
+    by_safety_rule(s, TakeReason::Jeopardy)
+}
+
+/// `in_jeopardy` allows to take from a peer whose silence proves nothing.
+fn doubt_is_allowed(s: &Situation) -> Result<(), Decision> {
     match (s.rule.in_jeopardy, s.wire.witness) {
         (InJeopardy::Hold, _) | (InJeopardy::Witness, WitnessView::None) => {
-            return Err(Decision::wait(Block::Jeopardy));
+            Err(Decision::wait(Block::Jeopardy))
         }
         (InJeopardy::Takeover | InJeopardy::Witness | InJeopardy::Neighbours, WitnessView::Unseen) => {
-            return Err(Decision::wait(Block::WitnessUnseen));
+            Err(Decision::wait(Block::WitnessUnseen))
         }
         (InJeopardy::Neighbours, WitnessView::None | WitnessView::Seen)
             if s.wire.neighbours == NeighbourView::Unknown =>
         {
-            return Err(Decision::wait(Block::Jeopardy));
+            Err(Decision::wait(Block::Jeopardy))
         }
         (InJeopardy::Takeover | InJeopardy::Neighbours, WitnessView::None | WitnessView::Seen)
-        | (InJeopardy::Witness, WitnessView::Seen) => {}
+        | (InJeopardy::Witness, WitnessView::Seen) => Ok(()),
     }
-    it_is_not_we_who_are_cut_off(s)?;
-    by_safety_rule(s, TakeReason::Jeopardy)
 }
 
 /// A silent peer, with the safety rule of the group. A peer whose box has power may hold on, whatever the
@@ -164,14 +169,18 @@ fn by_safety_rule(s: &Situation, reason: TakeReason) -> Result<TakeReason, Decis
 
 /// Nobody was ever heard: there is no beat from which a lease could be reckoned, only time and the wire.
 /// Neither ends a script, and a node that was restarted while it is cut off hears nobody either: what asks
-/// for a fence asks for it here.
+/// for a fence asks for it here. An agent in the place of another knows by its paths whether that one was in
+/// doubt of the peer, and then waiting ends no doubt.
 fn never_heard(s: &Situation) -> Result<TakeReason, Decision> {
     if s.peer.is_off {
         it_is_not_granted_to_peer(s)?;
         return wire_is_clear(s, TakeReason::PeerIsOff);
     }
     s.clock.reach(s.clock.listened_at, Block::ColdStart)?;
-    by_vote(s)?;
+    let is_granted = by_vote(s)?.is_some();
+    if s.peer.was_known && s.peer.verdict == Verdict::Doubtful && !is_granted {
+        doubt_is_allowed(s)?;
+    }
     if s.wire.witness == WitnessView::Unseen {
         return Err(Decision::wait(Block::WitnessUnseen));
     }

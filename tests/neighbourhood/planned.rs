@@ -1,4 +1,5 @@
-//! A planned release whose scripts take long, while the right to serve ends: the addresses go at once.
+//! A planned release whose scripts take long, while the right to serve ends: the addresses go at once. And
+//! what a node waited for is waited for by the next agent too.
 
 use super::votes::voting_pair;
 use super::*;
@@ -38,6 +39,34 @@ fn behind_a_cut_the_addresses_go_or_the_grant_stays() {
         assert_no_overlap(&world);
         assert_eq!(world.holders(GATEWAY), [Side::B], "{planned:?}: B is granted what A has let go");
     }
+}
+
+/// In doubt, nothing moves until somebody says so, however often the agent is replaced.
+#[test]
+fn a_new_agent_ends_no_doubt() {
+    for is_reload in [false, true] {
+        let mut world = pair(Setup::reference());
+        world.befall(Fault::Cut(SERIAL, Way::Both));
+        world.run_for(Span::from_s(12));
+        world.befall(Fault::Cut(LAN, Way::Both));
+        world.run_for(Span::from_s(5));
+        for _ in 0..2 {
+            world.befall(if is_reload { Fault::Reload(Side::B) } else { Fault::KillAgent(Side::B) });
+            world.run_for(Span::from_s(90));
+        }
+        assert_eq!(world.holders(GATEWAY), [Side::A], "reload: {is_reload}");
+        assert_no_overlap(&world);
+    }
+}
+
+/// What is certain stays certain: both paths testified when the peer and then the agent died.
+#[test]
+fn a_new_agent_takes_from_a_peer_that_is_dead() {
+    let mut world = pair(Setup::reference());
+    world.befall(Fault::PowerCut(Side::A));
+    world.run_for(ms(100));
+    world.befall(Fault::KillAgent(Side::B));
+    assert!(world.run_until(Span::from_s(70), |world| world.holds(Side::B, GATEWAY)).is_some());
 }
 
 #[test]

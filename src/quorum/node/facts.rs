@@ -41,6 +41,7 @@ impl Node {
         PeerFacts {
             verdict: self.verdict_for(now, group.role),
             was_ever_heard: self.was_ever_heard,
+            was_known: self.predecessors_peer.is_some(),
             is_on_time,
             is_heard_since_stall: self.peer.beat_at().is_some_and(|at| at >= self.stalled_at),
             is_cut_short: self.is_cut_short,
