@@ -4,6 +4,8 @@
 //! Times are those of the failure catalogue: interval 100 ms, late_after 300 ms, dead_after 500 ms, lease 1
 //! s.
 
+#[path = "neighbourhood/another_file.rs"]
+mod another_file;
 #[path = "neighbourhood/expired.rs"]
 mod expired;
 #[path = "neighbourhood/fitness.rs"]

@@ -314,8 +314,6 @@ impl<'a> Agent<'a> {
 fn deposit_of(inheritance: &Inheritance, saved: Restraint) -> Option<Deposit> {
     let mut deposit = inheritance.deposit.decode()?;
     deposit.restraint = deposit.restraint.at_most(saved);
-    if inheritance.has_other_witnesses {
-        deposit.forget_witnesses();
-    }
+    deposit.adapt(&inheritance.differences);
     Some(deposit)
 }

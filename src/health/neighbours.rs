@@ -72,7 +72,7 @@ pub struct Neighbours {
 
 /// What a successor has to know of one interface. Not whether somebody was heard on it: the successor does
 /// not know whom it could ask, so that nobody would answer, and it would take itself for cut off.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct NeighboursDeposit {
     /// It is cut off.
     pub is_cut_off: bool,

@@ -63,6 +63,34 @@ pub struct VoteDeposit {
     pub agreement: Agreement,
     /// By group, until when the node may serve it alone; [`Instant::NEVER`] for a grant that stands.
     pub granted_until: Vec<Instant, MAX_GROUPS>,
+    /// It is not the witness of the file that is read now, and binds the node until it hears the peer.
+    pub is_former: bool,
+}
+
+/// What the file that is read now says otherwise than the one by which an agent left its deposit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Differences {
+    /// Other witnesses are pinged.
+    pub has_other_witnesses: bool,
+    /// Another witness votes, or none.
+    pub has_other_vote: bool,
+    /// By interface of now, its place in the deposit, if it has one; `None`: each has its place.
+    pub places: Option<Vec<Option<u8>, MAX_INTERFACES>>,
+}
+
+impl Differences {
+    /// Another file is read before any agent has left anything by this one.
+    pub fn add(&mut self, later: Self) {
+        self.has_other_witnesses |= later.has_other_witnesses;
+        self.has_other_vote |= later.has_other_vote;
+        self.places = match (self.places.take(), later.places) {
+            (Some(first), Some(then)) => {
+                let place = |at: Option<u8>| first.get(usize::from(at?)).copied().flatten();
+                Some(then.into_iter().map(place).collect())
+            }
+            (first, then) => then.or(first),
+        };
+    }
 }
 
 /// The dead_after by which an agent went. Its successor may have read another file. Until the peer has
@@ -76,11 +104,19 @@ pub struct Promise {
 }
 
 impl Deposit {
-    /// Forgets which witnesses and neighbours answered: that says nothing of those of another file.
-    pub fn forget_witnesses(&mut self) {
-        self.vote = None;
-        (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
-        self.neighbours.clear();
+    /// Which witnesses answered says nothing of those of another file, and an interface may have another
+    /// place there. What the voting witness of the old file has granted binds until the peer is heard.
+    pub fn adapt(&mut self, differences: &Differences) {
+        if differences.has_other_witnesses {
+            (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
+        }
+        if let Some(vote) = self.vote.as_mut().filter(|_| differences.has_other_vote) {
+            vote.is_former = true;
+        }
+        if let Some(places) = &differences.places {
+            let known = |at: &Option<u8>| self.neighbours.get(usize::from((*at)?)).copied();
+            self.neighbours = places.iter().map(|at| known(at).unwrap_or_default()).collect();
+        }
     }
 
     /// The same within the limits of what a sound agent could have left at `now`: nothing that has been lies
@@ -284,6 +320,7 @@ mod tests {
             vote: Some(VoteDeposit {
                 agreement: Agreement::new(Instant::NEVER),
                 granted_until: core::iter::repeat_n(Instant::NEVER, MAX_GROUPS).collect(),
+                is_former: true,
             }),
             promise: Promise { hold: MAX_DEAD_AFTER, take: MAX_DEAD_AFTER },
         }

@@ -56,6 +56,11 @@ impl Agreement {
         Self { does_count: false, since: now, is_acknowledged: false, peer_counts: None, is_overruled: false }
     }
 
+    /// Neither node has counted on it: it is new in the file.
+    pub const fn of_neither(now: Instant) -> Self {
+        Self { is_acknowledged: true, peer_counts: Some(false), ..Self::new(now) }
+    }
+
     /// What our beats have to say.
     pub const fn does_count(&self) -> bool {
         self.does_count

@@ -119,6 +119,11 @@ impl Claimant {
         self.run = run;
     }
 
+    /// As which run it asks.
+    pub fn run(&self) -> Run {
+        self.run
+    }
+
     /// Goes on with what an earlier run was granted, by group and until when, before it has asked anything.
     pub fn succeed(&mut self, granted_until: &[Instant]) {
         self.is_known = true;

@@ -1,7 +1,7 @@
 //! A planned release whose scripts take long, while the right to serve ends: the addresses go at once. And
 //! what a node waited for is waited for by the next agent too.
 
-use super::votes::voting_pair;
+use super::votes::{cut_both, voting_pair};
 use super::*;
 
 /// A group whose only script takes this long to stop.
@@ -19,11 +19,6 @@ fn begins_to_stop(mut world: World, planned: Fault) -> World {
     world.run_for(Span::from_s(2));
     assert_eq!(world.holders(GATEWAY), [Side::A], "its addresses are served while the script stops");
     world
-}
-
-fn cut_both(world: &mut World) {
-    world.befall(Fault::Cut(SERIAL, Way::Both));
-    world.befall(Fault::Cut(LAN, Way::Both));
 }
 
 const PLANNED: [Fault; 3] =

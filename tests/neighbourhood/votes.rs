@@ -6,11 +6,11 @@ use crosswire::reasons::{Block, ReleaseReason, TakeReason};
 use super::simulate::story::Line;
 use super::*;
 
-const VOTER: WitnessId = WitnessId(0);
+pub const VOTER: WitnessId = WitnessId(0);
 const SECOND: GroupId = GroupId(1);
 
 /// A pair whose witness is reached over an interface of its own.
-fn with_voter() -> Setup {
+pub fn with_voter() -> Setup {
     Setup::reference().with_vote(Place::Own)
 }
 
@@ -30,12 +30,12 @@ fn does_count(world: &World, side: Side) -> bool {
     status.vote.is_some_and(|vote| vote.does_count)
 }
 
-fn cut_both(world: &mut World) {
+pub fn cut_both(world: &mut World) {
     world.befall(Fault::Cut(SERIAL, Way::Both));
     world.befall(Fault::Cut(LAN, Way::Both));
 }
 
-fn mend_both(world: &mut World) {
+pub fn mend_both(world: &mut World) {
     world.befall(Fault::Mend(SERIAL));
     world.befall(Fault::Mend(LAN));
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crosswire::custody::Custody;
 use crosswire::frame::Key;
+use crosswire::quorum::succession::Differences;
 use log::{info, warn};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -29,14 +30,14 @@ pub struct AgentProcess<'a> {
     /// What was deposited last.
     deposit: OpaqueDeposit,
     /// The deposit speaks of other witnesses than those of now.
-    has_other_witnesses: bool,
+    differences: Differences,
 }
 
 impl<'a> AgentProcess<'a> {
     /// None yet.
     pub fn new(recipe: Recipe<'a>) -> Self {
         let deposit = OpaqueDeposit::default();
-        Self { recipe, link: None, pid: None, deposit, has_other_witnesses: false }
+        Self { recipe, link: None, pid: None, deposit, differences: Differences::default() }
     }
 
     /// Starts one: a child that has nothing of ours but one end of a socket pair.
@@ -109,7 +110,7 @@ impl<'a> AgentProcess<'a> {
     pub fn receive(&mut self) -> Option<Received> {
         let received = self.link.as_mut()?.receive(&mut self.deposit);
         if received == Received::Message(ToGuard::Deposit) {
-            self.has_other_witnesses = false;
+            self.differences = Differences::default();
         }
         Some(received)
     }
@@ -137,7 +138,7 @@ impl<'a> AgentProcess<'a> {
     pub fn inheritance(&self, custody: &Custody) -> Inheritance {
         Inheritance {
             deposit: self.deposit.clone(),
-            has_other_witnesses: self.has_other_witnesses,
+            differences: self.differences.clone(),
             holdings: custody.holdings().to_vec(),
             last_token: custody.last_token(),
             is_reload: false,
@@ -155,9 +156,9 @@ impl<'a> AgentProcess<'a> {
         &self.recipe.keys
     }
 
-    /// The next one has these keys. Which of the old witnesses answered says nothing of `other_witnesses`.
-    pub fn change(&mut self, keys: Vec<Key>, other_witnesses: bool) {
+    /// The next one has these keys, and another file than the one whose deposit it goes on with.
+    pub fn change(&mut self, keys: Vec<Key>, differences: Differences) {
         self.recipe.keys = keys;
-        self.has_other_witnesses |= other_witnesses;
+        self.differences.add(differences);
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use crosswire::frame::Key;
-use crosswire::quorum::succession::Holding;
+use crosswire::quorum::succession::{Differences, Holding};
 use crosswire::resource::Token;
 
 use crate::ipc::OpaqueDeposit;
@@ -14,8 +14,8 @@ use crate::settings::Settings;
 pub struct Inheritance {
     /// What the dead one has left; nothing for an agent that begins anew.
     pub deposit: OpaqueDeposit,
-    /// The deposit speaks of other witnesses than those of now.
-    pub has_other_witnesses: bool,
+    /// What the file of the deposit says otherwise than that of now.
+    pub differences: Differences,
     /// By group, what is in hand.
     pub holdings: Vec<Option<Holding>>,
     /// The newest token that was used.

@@ -6,9 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crosswire::config::MAX_INTERFACES;
 use crosswire::custody::{Custody, Event, HeldGroup};
 use crosswire::frame::Key;
 use crosswire::pair::GroupId;
+use crosswire::quorum::succession::Differences;
 use log::{error, info};
 
 use super::group_resources::GroupResources;
@@ -124,7 +126,7 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
-        self.agent.change(keys, (&old.witnesses, old.vote) != (&new.witnesses, new.vote));
+        self.agent.change(keys, differences_for_deposit(old, new));
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())
     }
@@ -173,6 +175,19 @@ impl Guard<'_> {
         if has_newcomers {
             self.hand_in(Event::NewAddresses(id));
         }
+    }
+}
+
+/// What the agent that is started by the new file has to know of the old one, whose deposit it reads.
+fn differences_for_deposit(old: &Settings, new: &Settings) -> Differences {
+    let place = |name: &String| {
+        let place = old.interfaces.iter().position(|known| known == name);
+        place.and_then(|place| u8::try_from(place).ok())
+    };
+    Differences {
+        has_other_witnesses: old.witnesses != new.witnesses,
+        has_other_vote: old.vote != new.vote,
+        places: Some(new.interfaces.iter().take(MAX_INTERFACES).map(place).collect()),
     }
 }
 

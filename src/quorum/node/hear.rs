@@ -20,6 +20,7 @@ impl Node {
                     here.detector.quality.pause();
                 }
                 (self.peers_run, self.newest_number) = (Some(run), newest);
+                self.leave_former_vote(now);
                 if self.predecessors_peer.take() == Some(run) {
                     self.peer.become_known_again()
                 } else {

@@ -49,9 +49,7 @@ impl Node {
             self.promise = Some(deposit.promise);
             self.witnesses.succeed(&deposit.witnesses, deposit.witnesses_that_count);
             self.neighbours = deposit.neighbours.iter().map(|left| Neighbours::succeed(now, *left)).collect();
-            if let Some((vote, left)) = self.vote.as_mut().zip(deposit.vote.as_ref()) {
-                vote.succeed(now, left);
-            }
+            self.succeed_vote(now, deposit.vote.as_ref());
             for (path, left) in self.paths.iter_mut().zip(&deposit.paths) {
                 path.detector.succeed(now, left);
             }

@@ -40,6 +40,9 @@ pub(super) struct Vote {
     /// Whether it was last recorded to count, and since when.
     has_said_counts: bool,
     said_at: Instant,
+    /// It is that of a file that was read before, while the peer was not heard: what both nodes had agreed and
+    /// what was granted binds until the peer is heard. It is asked for nothing.
+    is_former: bool,
 }
 
 impl Vote {
@@ -55,13 +58,14 @@ impl Vote {
             gap: Span::ZERO,
             has_said_counts: false,
             said_at: now,
+            is_former: false,
         }
     }
 
     pub(super) fn deposit(&self) -> VoteDeposit {
         let groups = 0..crate::config::MAX_GROUPS;
         let granted_until: Vec<_, _> = groups.map(|group| self.claimant.granted_until(group)).collect();
-        VoteDeposit { agreement: self.agreement, granted_until }
+        VoteDeposit { agreement: self.agreement, granted_until, is_former: self.is_former }
     }
 
     pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
@@ -89,6 +93,30 @@ impl Vote {
 }
 
 impl Node {
+    /// Goes on with what an earlier agent has left. One that went by no witness that votes, or by one that did
+    /// not count, goes on without until it hears the peer: a new one in the file ends no service.
+    pub(super) fn succeed_vote(&mut self, now: Instant, left: Option<&VoteDeposit>) {
+        match left {
+            Some(left) if left.is_former && left.agreement.counting() != Counting::No => {
+                let mut former = Vote { is_former: true, ..Vote::new(&self.policy, self.me, now) };
+                former.claimant.run_as(self.vote.as_ref().map_or([0; 8], |vote| vote.claimant.run()));
+                former.succeed(now, left);
+                self.vote = Some(former);
+            }
+            Some(left) if !left.is_former => self.vote.iter_mut().for_each(|vote| vote.succeed(now, left)),
+            Some(_) | None => {
+                self.vote.iter_mut().for_each(|vote| vote.agreement = Agreement::of_neither(now));
+            }
+        }
+    }
+
+    /// The peer is heard: from now on both go by the witness of the file that is read now.
+    pub(super) fn leave_former_vote(&mut self, now: Instant) {
+        let Some(former) = self.vote.take_if(|vote| vote.is_former) else { return };
+        self.vote = self.policy.has_vote.then(|| Vote::new(&self.policy, self.me, now));
+        self.ask_votes_as(former.claimant.run());
+    }
+
     /// The voting witness is asked as this run of the node.
     pub fn ask_votes_as(&mut self, run: Run) {
         self.vote.iter_mut().for_each(|vote| vote.claimant.run_as(run));
@@ -119,7 +147,7 @@ impl Node {
 
     /// What our beats say of the witness.
     pub(super) fn does_vote_count(&self) -> bool {
-        self.vote.as_ref().is_some_and(|vote| vote.agreement.does_count())
+        self.vote.as_ref().is_some_and(|vote| vote.agreement.does_count() && !vote.is_former)
     }
 
     /// Brings our word of the witness up to date. Nobody would hear another word while the peer is silent:
@@ -127,7 +155,7 @@ impl Node {
     pub(super) fn keep_vote(&mut self, now: Instant, effects: &mut Effects) {
         let (is_on_time, acked_at) = (self.is_on_time(now), self.peer.acked_at());
         let (patience, is_same_file) = (self.slowest_dead_after(), !self.is_digest_different);
-        let Some(vote) = &mut self.vote else { return };
+        let Some(vote) = self.vote.as_mut().filter(|vote| !vote.is_former) else { return };
         vote.agreement.note_acknowledged(acked_at);
         let does_grant = vote.claimant.is_answering(now, patience)
             && !vote.claimant.hearsay().is_some_and(|said| said.is_waiting);
@@ -167,7 +195,7 @@ impl Node {
     /// What is claimed now: what is served and not acknowledged, and what would be taken. A node that cannot
     /// serve claims nothing.
     pub(super) fn vote_claims(&self, now: Instant) -> GroupBits {
-        let Some(vote) = &self.vote else { return 0 };
+        let Some(vote) = self.vote.as_ref().filter(|vote| !vote.is_former) else { return 0 };
         if self.guard != GuardState::Fine {
             return 0;
         }
@@ -186,7 +214,7 @@ impl Node {
 
     /// When the next question leaves if nothing new is claimed.
     pub(super) fn vote_due_at(&self) -> Instant {
-        let Some(vote) = &self.vote else { return Instant::NEVER };
+        let Some(vote) = self.vote.as_ref().filter(|vote| !vote.is_former) else { return Instant::NEVER };
         vote.asked_at.map_or(Instant::ORIGIN, |at| at + vote.gap)
     }
 
@@ -288,7 +316,7 @@ impl Node {
 
     /// The voting witness, as `status` tells it.
     pub(super) fn vote_status(&self, now: Instant) -> Option<VoteStatus> {
-        let vote = self.vote.as_ref()?;
+        let vote = self.vote.as_ref().filter(|vote| !vote.is_former)?;
         let said = vote.claimant.hearsay();
         Some(VoteStatus {
             answered: said.map(|said| now.since(said.asked_at)),

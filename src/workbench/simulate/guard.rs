@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crosswire::custody::{Custody, End, Plan, Word};
 use crosswire::pair::GroupId;
+use crosswire::quorum::succession::Differences;
 use crosswire::resource::{Condition, Fault, Outcome, Token};
 use crosswire::time::Instant;
 
@@ -27,8 +28,8 @@ pub struct Guard {
     pub fenced: Option<Result<(), Fault>>,
     /// What the agent deposited last, as it came.
     pub deposit: Vec<u8>,
-    /// A reload has changed the witnesses since that deposit.
-    pub has_other_witnesses: bool,
+    /// What reloads have changed since that deposit.
+    pub differences: Differences,
     /// When the loop wants to wake up (true time), and by the box's own clock.
     pub wakes_at: (Instant, Instant),
     /// An agent is being started.
@@ -51,7 +52,7 @@ impl Guard {
             ended: VecDeque::new(),
             fenced: None,
             deposit: Vec::new(),
-            has_other_witnesses: false,
+            differences: Differences::default(),
             wakes_at: (Instant::NEVER, Instant::NEVER),
             is_forking: false,
             is_agent_there: true,

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crosswire::custody::orders::group_of;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
 use crosswire::pair::{GroupId, PathKind, Side};
+use crosswire::quorum::succession::Differences;
 use crosswire::quorum::timing::{self, LIFETIME_SLIP};
 use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};
@@ -74,7 +75,7 @@ impl World {
         {
             if let (Word::Deposit, Some(guard)) = (word, &mut self.boxes[side.index()].guard) {
                 guard.deposit = deposit;
-                guard.has_other_witnesses = false;
+                guard.differences = Differences::default();
             }
             self.guard_hears(side, Event::Said(word));
         }
@@ -420,11 +421,16 @@ impl World {
             return;
         }
         self.hear_said(side);
-        let has_other_witnesses = self.setup.file(old.2).witnesses != self.setup.file(new.2).witnesses;
+        let (before, after) = (self.setup.file(old.2), self.setup.file(new.2));
+        let differences = Differences {
+            has_other_witnesses: before.witnesses != after.witnesses,
+            has_other_vote: before.has_vote != after.has_vote,
+            places: None,
+        };
         let plan = self.setup.custody_plan(new.2);
         let gateway = &mut self.boxes[side.index()];
         if let Some(guard) = gateway.guard.as_mut().filter(|guard| guard.custody.may_reload()) {
-            guard.has_other_witnesses |= has_other_witnesses;
+            guard.differences.add(differences);
             gateway.started_with = new;
             self.guard_hears(side, Event::Reloaded(&plan));
             self.guard_turn(side);

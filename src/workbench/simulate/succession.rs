@@ -9,7 +9,7 @@ use crosswire::custody::{self, HeldGroup, Phase, ScriptSet, Word};
 use crosswire::frame::session::Entropy;
 use crosswire::pair::{GroupId, Side};
 use crosswire::quorum::Event;
-use crosswire::quorum::succession::{self, Deposit, Holding, MAX_DEPOSIT_BYTES, Stage, Succession};
+use crosswire::quorum::succession::{self, Holding, MAX_DEPOSIT_BYTES, Stage, Succession};
 use crosswire::time::{Instant, Span};
 
 /// From the death of an agent to the first turn of another, at least and at most.
@@ -109,7 +109,7 @@ impl World {
         let held_by_nobody: Vec<GroupId> = self.setup.policy.group_ids().filter(free).collect();
         let run = guard.run;
         let mut deposit = succession::decode(&guard.deposit);
-        deposit.iter_mut().filter(|_| guard.has_other_witnesses).for_each(Deposit::forget_witnesses);
+        deposit.iter_mut().for_each(|deposit| deposit.adapt(&guard.differences));
         let succession = Succession { deposit, holdings, last_token: guard.custody.last_token() };
         for group in held_by_nobody {
             self.set_held(side, group, None);
