@@ -68,6 +68,8 @@ pub struct Neighbours {
     peer_cut_off_at: Option<Instant>,
     /// When the peer last spoke of it, its interface had no carrier.
     is_peer_dark: bool,
+    /// How many questions have stayed unanswered in a row until the peer was heard.
+    unanswered: u8,
 }
 
 /// What a successor has to know of one interface. Not whether somebody was heard on it: the successor does
@@ -92,6 +94,7 @@ impl Neighbours {
     /// A neighbour was heard at `at` or later. Returns whether that is news: it was cut off, or asked.
     pub fn heard(&mut self, now: Instant, at: Instant) -> bool {
         let is_first = self.heard_at.is_none();
+        self.unanswered = 0;
         self.heard_at = self.heard_at.max(Some(at));
         let is_answer = self.series.is_none_or(|series| at >= series.began_at);
         let was_asked = self.series.is_some();
@@ -110,6 +113,7 @@ impl Neighbours {
         if self.series.is_some_and(|series| at > series.began_at)
             || self.cut_off_at.is_some_and(|cut| at > cut)
         {
+            self.unanswered = self.unanswered.saturating_add(self.series.map_or(0, |series| series.asked));
             (self.series, self.cut_off_at) = (None, None);
         }
     }
@@ -119,6 +123,12 @@ impl Neighbours {
         let is_cut_off = said == Interface::CutOff;
         self.peer_cut_off_at = is_cut_off.then(|| self.peer_cut_off_at.unwrap_or(now));
         self.is_peer_dark = said == Interface::Dark;
+    }
+
+    /// Somebody was heard before, and nobody but the peer answers there now.
+    pub fn is_lonely(&self) -> bool {
+        // The answer to one question may be on its way.
+        self.unanswered > 1 && self.heard_at.is_some()
     }
 
     /// It has no carrier here.
@@ -148,6 +158,7 @@ impl Neighbours {
             }
             (None, Some(_)) => asked_at + TRIES_EVERY,
             (Some(_), _) => asked_at + pace.every,
+            (None, None) if self.unanswered == 1 => asked_at + pace.every,
             (None, None) => Some(asked_at).max(self.heard_at).unwrap_or(asked_at) + pace.quiet,
         }
     }
@@ -245,8 +256,8 @@ impl Neighbours {
         match self.view(since) {
             _ if self.is_dark => Interface::Dark,
             NeighbourView::CutOff => Interface::CutOff,
-            NeighbourView::Proven => Interface::Proven,
-            NeighbourView::Unknown | NeighbourView::Unproven => Interface::Unknown,
+            NeighbourView::Proven if !self.is_lonely() => Interface::Proven,
+            NeighbourView::Proven | NeighbourView::Unknown | NeighbourView::Unproven => Interface::Unknown,
         }
     }
 
@@ -368,7 +379,9 @@ mod tests {
         by_peer.peer_heard(at(5));
         assert_eq!(by_peer.state(), Interface::CutOff, "that was before");
         by_peer.peer_heard(at(300));
-        assert_eq!((by_peer.state(), by_peer.back_at()), (Interface::Proven, None));
+        assert_eq!((by_peer.state(), by_peer.back_at()), (Interface::Unknown, None), "it is alone there");
+        by_peer.heard(at(310), at(305));
+        assert_eq!(by_peer.state(), Interface::Proven);
         let after = Neighbours::succeed(at(400), cut_off().deposit());
         assert_eq!(after.state(), Interface::CutOff, "another agent does not forget it");
     }

@@ -35,6 +35,12 @@ const STATES: &[State] = &[
     ("the standby's port is gone", Setup::reference, &[Fault::PortLost(SERIAL, Side::B)]),
     ("the standby's carrier is gone", Setup::reference, &[Fault::LinkDown(LAN, Side::B)]),
     ("the standby cannot probe", filtered, &[]),
+    (
+        "the last neighbour has left",
+        neighbourly,
+        &[Fault::NeighboursGo(Side::A), Fault::NeighboursGo(Side::B)],
+    ),
+    ("among neighbours", neighbourly, &[]),
     ("moved by hand", Setup::reference, &[Fault::Handover(Side::A, GATEWAY)]),
 ];
 
@@ -43,6 +49,10 @@ fn witnessed() -> Setup {
     (setup.policy.witnesses, setup.policy.in_jeopardy) = (1, InJeopardy::Witness);
     setup.witnesses = vec![Place::Own];
     setup
+}
+
+fn neighbourly() -> Setup {
+    Setup::reference().among([true, true])
 }
 
 fn bold() -> Setup {
@@ -74,7 +84,8 @@ fn world(state: &State) -> World {
     for fault in *faults {
         world.befall(*fault);
     }
-    world.run_for(Span::from_s(12));
+    // Neighbours are asked once in half a minute, those who are not there too.
+    world.run_for(if world.setup.neighbours.is_some() { Span::from_s(40) } else { Span::from_s(12) });
     world
 }
 

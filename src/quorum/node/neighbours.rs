@@ -273,6 +273,8 @@ impl Node {
         let view = |(index, neighbours): (usize, &Neighbours)| {
             let theirs = self.peer_interface(index).unwrap_or_default();
             match if is_mine { neighbours.state() } else { theirs } {
+                // Whoever falls silent next leaves the other one alone there.
+                Interface::Unknown | Interface::Proven if neighbours.is_lonely() => NeighbourView::CutOff,
                 Interface::Unknown | Interface::Dark => NeighbourView::Unknown,
                 Interface::Proven => NeighbourView::Proven,
                 Interface::CutOff => NeighbourView::CutOff,
