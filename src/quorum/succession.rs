@@ -263,6 +263,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_known_of_an_interface_goes_by_its_name() {
+        let known = |is_cut_off| NeighboursDeposit { is_cut_off, is_peer_dark: false };
+        let mut deposit = largest();
+        deposit.neighbours = [known(false), known(true)].into_iter().collect();
+        let places = |places: &[Option<u8>]| Differences {
+            places: Some(places.iter().copied().collect()),
+            ..Differences::default()
+        };
+        // Another one was put first, by a second file the two changed places.
+        let mut differences = places(&[None, Some(0), Some(1)]);
+        differences.add(Differences::default());
+        differences.add(places(&[Some(2), Some(1), Some(9)]));
+        deposit.adapt(&differences);
+        assert_eq!(deposit.neighbours, [known(true), known(false), NeighboursDeposit::default()]);
+        assert_eq!(deposit.witnesses, largest().witnesses, "nothing else is touched");
+    }
+
+    #[test]
     fn nobody_was_told_more_than_an_operator_has_had_kept() {
         let now = Instant::from_us(50_000_000);
         let restraint = |standby, maintenance_until| Restraint { standby, maintenance_until };
