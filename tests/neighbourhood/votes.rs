@@ -253,6 +253,29 @@ fn the_agent_of_a_holder_dies_behind_a_cut_and_its_successor_serves_on() {
     assert_no_overlap(&world);
 }
 
+/// What the dead agent was granted is shown by its successor, under the seal of the witness's earlier run,
+/// whether the grant runs or stands.
+#[test]
+fn the_agent_of_a_holder_dies_then_the_witness_is_restarted_and_nothing_moves() {
+    for is_peer_off in [false, true] {
+        let mut world = voting_pair(with_voter());
+        cut_both(&mut world);
+        if is_peer_off {
+            world.befall(Fault::PowerCut(Side::B));
+        }
+        world.run_for(Span::from_s(30));
+        world.befall(Fault::KillAgent(Side::A));
+        world.befall(Fault::WitnessDown(VOTER));
+        world.run_for(if is_peer_off { Span::from_s(6) } else { ms(10) });
+        world.befall(Fault::WitnessUp(VOTER));
+        for _ in 0..2_000 {
+            world.run_for(ms(20));
+            assert_eq!(world.holders(GATEWAY), [Side::A], "peer off: {is_peer_off}");
+        }
+        assert_no_overlap(&world);
+    }
+}
+
 #[test]
 fn a_holder_that_is_killed_behind_a_cut_is_succeeded_once_its_kernel_has_let_go() {
     let mut world = voting_pair(with_voter());

@@ -61,14 +61,14 @@ impl Vote {
     pub(super) fn deposit(&self) -> VoteDeposit {
         let groups = 0..crate::config::MAX_GROUPS;
         let granted_until: Vec<_, _> = groups.map(|group| self.claimant.granted_until(group)).collect();
-        VoteDeposit { agreement: self.agreement, granted_until }
+        VoteDeposit { agreement: self.agreement, granted_until, sealed: self.claimant.sealed() }
     }
 
     pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
         self.agreement = left.agreement;
         self.agreement.go_on(now);
         (self.has_said_counts, self.said_at) = (self.agreement.counting() == Counting::Yes, now);
-        self.claimant.succeed(&left.granted_until);
+        self.claimant.succeed(&left.granted_until, left.sealed);
     }
 
     /// No question is open, nothing is claimed, and what both nodes say of it is settled and said.
