@@ -112,8 +112,8 @@ impl Word {
     }
 }
 
-/// Why a node could not take a group, as far as its beats tell. In the journal of an earlier build the first two
-/// stand for no and yes.
+/// Why a node could not take a group, as far as its beats tell. In the journal of an earlier build the first
+/// two stand for no and yes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Inability {
     /// It could.

@@ -130,8 +130,13 @@ pub struct WitnessStatus {
 pub struct VoteStatus {
     /// How long ago the newest question left that it answered; `None`: none in this run.
     pub answered: Option<Span>,
-    /// Both nodes count on it.
+    /// It answers, and both nodes count on it.
     pub does_count: bool,
+    /// Without a grant nothing is served alone or taken, as far as this node knows: so it is too before the
+    /// peer was heard, and when a witness on which both count is lost together with the peer.
+    pub is_needed: bool,
+    /// Both nodes have said that it counts.
+    pub is_agreed: bool,
     /// For how long that has been so, or not.
     pub lasts: Span,
     /// It was restarted, and grants nothing new yet.
@@ -140,6 +145,8 @@ pub struct VoteStatus {
     pub granted: GroupBits,
     /// Those that it keeps for the peer, as it said last.
     pub granted_to_peer: GroupBits,
+    /// The peer has asked it nothing lately.
+    pub is_peer_quiet: bool,
 }
 
 /// The neighbours on one interface.

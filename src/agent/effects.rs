@@ -18,8 +18,8 @@ use crate::clock;
 use crate::gather::Gather;
 use crate::ipc::{Notice, ToGuard};
 use crate::logger;
-use crate::operator::assessment;
 use crate::operator::control::{Answer, LASTS, LostKind};
+use crate::operator::testimony::is_seen;
 use crate::operator::words::{self, ScriptEnd};
 
 impl Agent<'_> {
@@ -167,7 +167,7 @@ impl Agent<'_> {
         self.witnesses_due_at = now + LASTS;
         let node = self.station.status(now);
         for (index, witness) in (0..).zip(&node.witnesses) {
-            let is_seen = assessment::is_seen(&node, witness);
+            let is_seen = is_seen(&node, witness);
             let bit = 1 << index;
             let was_seen = self.seen_witnesses & bit != 0;
             if is_seen != was_seen {

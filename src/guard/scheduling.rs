@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::write;
 
 use crate::clock::now;
+use crate::sys::capabilities;
 use crate::sys::scheduling::{limit_run_time, nice, set_nice, set_scheduler};
 
 /// Which of the two processes.
@@ -51,12 +52,16 @@ const OOM_ORDINARY: &[u8] = b"0";
 /// How much a process may grow after it was locked. Neither allocates much after its start, and an agent that
 /// was taken over must not have the whole box's memory.
 const GROWTH_BYTES: rlim_t = 16 * 1024 * 1024;
+/// With less than this left of a limit that cannot be raised, nothing is locked. A stack that is locked does
+/// not grow past the limit: the kernel ends its process.
+const LEAST_GROWTH_BYTES: rlim_t = 4 * 1024 * 1024;
 /// How much memory could be locked when we were started.
 static LOCKABLE_BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
-/// Stack that is touched before it is locked: more than a turn needs, since a stack that is locked does not
-/// grow where the limit cannot be raised. A turn of the router build's agent was seen to take 28 KB, one of
-/// its guard less than 52 KB, which the kernel had made room for by then. Code that was not optimized takes
-/// several times as much.
+/// `CAP_IPC_LOCK`, as [`capabilities::all`] has it.
+const MAY_LOCK: u64 = 1 << 14;
+/// Stack that is touched before it is locked: more than a turn needs, so that none waits for memory. A turn
+/// of the router build's agent was seen to take 28 KB, one of its guard less than 52 KB, which the kernel had
+/// made room for by then. Code that was not optimized takes several times as much.
 const STACK_BYTES: usize = if cfg!(debug_assertions) { 160 * 1024 } else { 64 * 1024 };
 
 /// When a loop last had nothing to do. A flood leaves it nothing to wait for, and it runs before everything
@@ -100,7 +105,9 @@ pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
             written.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0))),
         );
     }
-    note("its memory cannot be locked", lock_memory());
+    if let Err(why) = lock_memory(process) {
+        missed.push(format!("its memory cannot be locked ({why})"));
+    }
     if is_realtime && let Err(errno) = take_priority(process) {
         let nice = take_best_nice();
         missed.push(format!("no real-time priority ({}): its nice value is {nice}", errno.desc()));
@@ -108,24 +115,46 @@ pub fn become_realtime(process: Process, is_realtime: bool) -> Vec<String> {
     missed
 }
 
-/// Locks the memory that there is, and later memory too if the kernel lets us have room for that: otherwise
-/// an agent without capabilities could not grow any more, and would die of it.
-fn lock_memory() -> nix::Result<()> {
+/// Locks the memory that there is, and later memory too if there is room for some. Where the limit cannot be
+/// raised and leaves none, an agent would die of its lock as soon as it grows: it gives its capabilities
+/// away. So its memory is not locked. A guard that keeps the capability may grow past the limit.
+fn lock_memory(process: Process) -> Result<(), String> {
     if let Ok(before) = getrlimit(Resource::RLIMIT_MEMLOCK) {
         LOCKABLE_BEFORE.get_or_init(|| before);
     }
     touch_stack();
+    let said = |errno: Errno| errno.desc().to_owned();
     let mut flags = MlockAllFlags::MCL_CURRENT;
-    flags.set(MlockAllFlags::MCL_FUTURE, limit_memory(Resource::RLIMIT_MEMLOCK).is_ok());
-    mlockall(flags)
+    if limit_memory(Resource::RLIMIT_MEMLOCK).is_ok() {
+        flags |= MlockAllFlags::MCL_FUTURE;
+    } else if process == Process::Agent || capabilities::all() & MAY_LOCK == 0 {
+        let bytes = memory_bytes().map_err(said)?;
+        if !has_room(bytes.saturating_add(LEAST_GROWTH_BYTES)) {
+            let wanted_kb = bytes.saturating_add(GROWTH_BYTES).div_ceil(1_024);
+            return Err(format!("raise the limit of locked memory to {wanted_kb} kB"));
+        }
+        flags |= MlockAllFlags::MCL_FUTURE;
+    }
+    mlockall(flags).map_err(said)
+}
+
+/// Takes all that may be locked without a capability. Returns whether that is so much.
+fn has_room(bytes: rlim_t) -> bool {
+    let Ok((_, most)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return false };
+    most >= bytes && setrlimit(Resource::RLIMIT_MEMLOCK, most, most).is_ok()
 }
 
 /// Limits the memory to what there is and [`GROWTH_BYTES`].
 fn limit_memory(what: Resource) -> nix::Result<()> {
+    let most = memory_bytes()?.saturating_add(GROWTH_BYTES);
+    setrlimit(what, most, most)
+}
+
+/// How much memory this process has, whether it was used or not.
+fn memory_bytes() -> nix::Result<rlim_t> {
     let size = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: rlim_t = size.split(' ').next().and_then(|pages| pages.parse().ok()).ok_or(Errno::ENOENT)?;
-    let most = pages.saturating_mul(page_bytes()).saturating_add(GROWTH_BYTES);
-    setrlimit(what, most, most)
+    Ok(pages.saturating_mul(page_bytes()))
 }
 
 fn page_bytes() -> rlim_t {
@@ -185,6 +214,7 @@ fn take_best_nice() -> libc::c_int {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::mman::munlockall;
     use nix::sys::wait::waitpid;
     use nix::unistd::ForkResult;
 
@@ -198,6 +228,8 @@ mod tests {
         told_by_a_child(|| {
             if process == Process::Agent {
                 become_realtime(Process::Guard, false);
+                // As a fork does.
+                munlockall().expect("unlocked");
             }
             let missed = become_realtime(process, is_realtime);
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -4,13 +4,15 @@
 use crosswire::health::PathState;
 use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::{Block, Verdict};
-use crosswire::status::{GroupStatus, NodeStatus, PathStatus, PeerStatus, WitnessStatus};
+use crosswire::status::{GroupStatus, PathStatus, PeerStatus};
 use crosswire::time::Span;
+use crosswire::vote::group_bit;
 
 use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
 use super::inability::{dead_words, down_words, own_inability, peers_inability, refused_for};
+use super::testimony::{granted_there, is_heard, unseen_witness};
 use super::words;
 use crate::gather::Gather;
 
@@ -49,7 +51,7 @@ const fn reason(
 
 /// The first reason that applies is told. The gravest come first, then what people have asked for, then
 /// causes before their consequences.
-static REASONS: [Reason; 23] = {
+static REASONS: [Reason; 24] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
     [
@@ -63,6 +65,15 @@ static REASONS: [Reason; 23] = {
         reason(Alone, "peer_standby", Peer, "is in standby", |f| f.is_peer_standby),
         reason(Alone, "peer_maintenance", Peer, "is in maintenance", |f| f.is_peer_maintenance),
         reason(Alone, "keys_differ", Peer, "answers, but is not understood", |f| f.is_peer_refused),
+        // It asks the witness and has the grant, so it serves, as far as can be known: alone. Nobody knows it
+        // of one that asks no more, and only people can find out. So that counts as not served.
+        reason(
+            Alone,
+            "granted_to_peer",
+            Peer,
+            "is not heard, and holds the grant of the voting witness for",
+            |f| f.is_granted_there,
+        ),
         reason(Alone, "peer_departed", Peer, "said goodbye and is gone: nobody could take over", |f| {
             f.away == Some(Verdict::Departed)
         }),
@@ -116,6 +127,8 @@ struct Facts {
     is_maintenance: bool,
     is_peer_standby: bool,
     is_peer_maintenance: bool,
+    /// It is not heard, and the voting witness keeps a group for it.
+    is_granted_there: bool,
     /// Somebody is there who is not understood.
     is_peer_refused: bool,
     is_configuration_different: bool,
@@ -161,6 +174,9 @@ impl Facts {
             is_maintenance: node.maintenance.is_some(),
             is_peer_standby: is_peer(|peer| peer.is_standby),
             is_peer_maintenance: is_peer(|peer| peer.is_maintenance),
+            is_granted_there: away.is_some()
+                && node.vote.is_some_and(|vote| !vote.is_peer_quiet)
+                && granted_there(report) != 0,
             is_peer_refused: is_refused && !is_heard(report),
             is_configuration_different: node.is_digest_different,
             is_peer_unable: is_any(|group| does_last(group.peer_unable)),
@@ -177,13 +193,21 @@ impl Facts {
     }
 }
 
-fn does_last(span: Option<Span>) -> bool {
-    span.is_some_and(|span| span >= LASTS)
+/// The groups that nobody serves, as far as is known.
+fn nobody_serves(report: &Report) -> String {
+    let kept = granted_there(report);
+    let is_kept = |index: usize| kept & group_bit(index) != 0;
+    let perhaps = groups(report, |index, group| is_unserved(group) && is_kept(index));
+    let surely = groups(report, |index, group| is_unserved(group) && !is_kept(index));
+    if surely.is_empty() && !perhaps.is_empty() {
+        format!("PERHAPS NOBODY SERVES {perhaps}")
+    } else {
+        format!("NOBODY SERVES {surely}")
+    }
 }
 
-/// Whether the peer is heard on any path.
-pub fn is_heard(report: &Report) -> bool {
-    report.node.paths.iter().any(|path| path.state.is_heard())
+fn does_last(span: Option<Span>) -> bool {
+    span.is_some_and(|span| span >= LASTS)
 }
 
 fn do_both_serve(group: &GroupStatus) -> bool {
@@ -205,37 +229,6 @@ fn has_failed_on_both(report: &Report, index: usize) -> bool {
 /// Another box has claimed an address of the group within the last minute, or keeps this node from taking it.
 fn is_contested(group: &GroupStatus) -> bool {
     group.foreign_mac.is_some()
-}
-
-/// The first witness that a node does not see: its name, whether this node is the one, and for how long.
-fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
-    if let Some((name, vote)) = report.vote.as_ref().zip(report.node.vote.as_ref())
-        && !vote.does_count
-        && !vote.is_waiting
-        && vote.lasts >= VOTE_LASTS
-    {
-        let is_here = vote.answered.is_none_or(|ago| ago >= vote.lasts.min(VOTE_LASTS));
-        return Some((name, is_here, vote.lasts));
-    }
-    for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
-        let here = witness.answered.unwrap_or(report.node.up);
-        if !is_seen(&report.node, witness) && here >= LASTS {
-            return Some((name, true, here));
-        }
-        if let Some(there) = witness.peer_misses.filter(|span| *span >= LASTS) {
-            return Some((name, false, there));
-        }
-    }
-    None
-}
-
-/// At rest a voting witness is asked every five seconds, and both nodes have to hear of its answers.
-const VOTE_LASTS: Span = Span::from_s(8);
-
-/// This node sees it: it has answered lately.
-pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {
-    let lately = node.paths.iter().map(|path| path.dead_after).max().unwrap_or_default();
-    witness.answered.is_some_and(|age| age <= lately.max(LASTS))
 }
 
 /// What is not well and why; none of what no more than one path is to blame for, or of a move.
@@ -285,6 +278,12 @@ impl Reason {
             ("well", _) => could(report),
             ("jeopardy", _) => degraded(report),
             ("peer_dead", _) => after_a_death(report),
+            ("nobody_serves" | "cold_start", _) => nobody_serves(report),
+            ("granted_to_peer", _) => {
+                let kept = granted_there(report);
+                let names = groups(report, |index, _| kept & group_bit(index) != 0);
+                format!("{peer} {} {names}: it may serve", self.words)
+            }
             ("peer_unable", _) if is_failing_there(report) => format!("{peer} CANNOT SERVE what it holds"),
             (_, Subject::Me) => format!("{me} {}", self.words),
             (_, Subject::Peer) => format!("{peer} {}", self.words),
@@ -374,7 +373,7 @@ fn after_a_death(report: &Report) -> String {
     let Some(first) = unserved.first() else { return format!("{peer} {how}: nobody could take over") };
     let wait = first.wait.filter(|wait| *wait > Span::ZERO);
     let waits = wait.map(|wait| format!("; {me} waits {wait} more")).unwrap_or_default();
-    format!("NOBODY SERVES {} yet; {peer} {how}{waits}", groups(report, |_, group| is_unserved(group)))
+    format!("{} yet; {peer} {how}{waits}", nobody_serves(report))
 }
 
 /// The peer holds a group and says that it cannot serve it.

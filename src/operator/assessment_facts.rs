@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gather::Gather;
+use crosswire::status::VoteStatus;
 
 /// Facts by kind: each may be true together with any fact of another kind. Each line has the code and the
 /// reason of the fact alone.
@@ -19,6 +20,8 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
             0,
             "",
         ),
+        ("granted what it serves", |r| granted_to_peer(r, Verdict::Doubtful), 4, "granted_to_peer"),
+        ("granted, and dead by the paths", |r| granted_to_peer(r, Verdict::Dead), 4, "granted_to_peer"),
         ("never heard", |r| (r.node.verdict, r.node.peer) = (Verdict::Doubtful, None), 4, "peer_unheard"),
     ],
     // This node: guard, carrier, scripts, addresses that the kernel refuses.
@@ -75,6 +78,28 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("two files", |r| r.node.is_digest_different = true, 4, "configurations_differ"),
     ],
 ];
+
+/// The voting witness keeps the group for a peer that nobody hears, and that goes on asking.
+fn granted_to_peer(report: &mut Report, verdict: Verdict) {
+    silent(report, verdict);
+    let vote = VoteStatus { granted_to_peer: 1, ..voting() };
+    (report.node.vote, report.vote) = (Some(vote), Some("10.0.0.253".to_owned()));
+}
+
+/// A voting witness on which both nodes count.
+pub fn voting() -> VoteStatus {
+    VoteStatus {
+        answered: HICCUP,
+        does_count: true,
+        is_needed: true,
+        is_agreed: true,
+        lasts: Span::from_s(60),
+        is_waiting: false,
+        granted: 0,
+        granted_to_peer: 0,
+        is_peer_quiet: false,
+    }
+}
 
 /// A box that is neither node claims an address.
 fn claimed(report: &mut Report) {
@@ -142,4 +167,36 @@ fn what_is_not_served_is_said_before_who_is_to_blame() {
         r.node.peer.as_mut().expect("it is heard").has_no_carrier = true;
     });
     assert_eq!(failing, "gw2 CANNOT SERVE what it holds: an interface of it has no carrier");
+}
+
+/// What the voting witness keeps for a silent peer is not said to be served by nobody: not while the peer
+/// asks, and not afterwards, when nobody can know it.
+#[test]
+fn a_grant_of_the_peer_is_named_before_anybody_says_that_nobody_serves() {
+    let sentence = |change: Change| {
+        let mut report = well(Role::Backup);
+        granted_to_peer(&mut report, Verdict::Dead);
+        change(&mut report);
+        let said = assess(&report);
+        (said.exit.code(), said.sentence(&report))
+    };
+    let (code, said) = sentence(|_| {});
+    let asks = "gw2 is not heard, and holds the grant of the voting witness for gateway: it may serve";
+    assert_eq!((code, said.as_str()), (4, asks));
+    let quiet: Change = |r| {
+        r.node.vote.as_mut().expect("a witness").is_peer_quiet = true;
+        unserved(r, 7, Block::GrantedToPeer);
+    };
+    let (code, said) = sentence(quiet);
+    assert!(
+        code == 5 && said.starts_with("PERHAPS NOBODY SERVES gateway: the voting witness keeps"),
+        "{said}"
+    );
+    let (code, said) = sentence(|r| unserved(r, 7, Block::ColdStart));
+    assert!(code == 5 && said.starts_with("PERHAPS NOBODY SERVES gateway: cold start"), "{said}");
+    let (code, said) = sentence(|r| {
+        r.node.vote.as_mut().expect("a witness").granted_to_peer = 0;
+        unserved(r, 7, Block::NotGranted);
+    });
+    assert!(code == 5 && said.starts_with("NOBODY SERVES gateway"), "{said}");
 }

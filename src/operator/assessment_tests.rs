@@ -7,13 +7,14 @@ use crosswire::health::{LineReading, Quality};
 use crosswire::pair::{PathId, Side, Trouble, Word};
 use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 use crosswire::resource::Condition;
-use crosswire::status::{NodeStatus, PathStatus};
+use crosswire::status::{NodeStatus, PathStatus, WitnessStatus};
 
 #[path = "assessment_facts.rs"]
 mod facts;
 
 use super::*;
 use facts::FACTS;
+pub use facts::voting;
 
 const IDLE: Span = Span::from_s(6);
 const ON_ITS_WAY: Span = Span::from_s(60);

@@ -11,11 +11,12 @@ use crosswire::reasons::Verdict;
 use crosswire::status::{GroupStatus, PathStatus};
 use crosswire::time::Span;
 
-use super::assessment::{Reason, assess, is_heard, is_seen};
+use super::assessment::{Reason, assess};
 use super::codes;
 use super::control::Report;
 use super::exit::Exit;
 use super::forecast;
+use super::testimony::{is_heard, is_seen};
 
 /// The text so far, and the labels of every sample.
 struct Samples<'a> {

@@ -6,7 +6,7 @@
 //! * [`restraint`]: standby and maintenance, which outlive the daemon and the box.
 //! * [`words`]: records, states, reasons and denials in words; [`codes`]: the same for programs.
 //! * [`assessment`]: what a status comes to, one reason and one [`exit`] code;
-//!   [`inability`]: why a node cannot serve.
+//!   [`inability`]: why a node cannot serve; [`testimony`]: who is heard and seen.
 //! * [`status_text`], [`status_json`], `metrics`, `page`: the status for people, programs, Prometheus and
 //!   browsers; [`forecast`]: what one more fault would do.
 //! * [`why_text`], [`why_json`], `picture`: what happened and why; [`cause`] finds its first line,
@@ -34,6 +34,7 @@ pub mod status_json;
 mod status_paths;
 pub mod status_text;
 mod status_witnesses;
+pub mod testimony;
 pub mod why_json;
 pub mod why_text;
 pub mod words;

@@ -8,10 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use crosswire::pair::{Role, Side, Trouble};
 use crosswire::reasons::Verdict;
 
-use super::assessment::{assess, is_heard};
+use super::assessment::assess;
 use super::control::Report;
 use super::exit::Exit;
 use super::picture::{escaped, path_turn, role_turn, verdict_turn};
+use super::testimony::is_heard;
 use super::{status_text, words};
 use crate::plain;
 

@@ -13,12 +13,13 @@ use nix::errno::Errno;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::assessment::{Reason, is_seen};
+use super::assessment::Reason;
 use super::codes;
 use super::control::{LostKind, PortReport, Report};
 use super::forecast::{self, ForecastDocument};
 use super::json;
 use super::status_witnesses::groups_in;
+use super::testimony::is_seen;
 use super::words;
 use crate::clock;
 use crate::gather::Gather;

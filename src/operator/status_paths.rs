@@ -8,8 +8,8 @@ use crosswire::status::PathStatus;
 use crosswire::time::Span;
 use nix::errno::Errno;
 
-use super::assessment::is_heard;
 use super::control::{Away, PortReport, Report};
+use super::testimony::is_heard;
 use super::words::{self, Names};
 use crate::gather::Gather;
 use crate::tty::lines;

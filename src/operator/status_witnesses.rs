@@ -7,8 +7,8 @@ use crosswire::status::VoteStatus;
 use crosswire::time::Span;
 use crosswire::vote::{GroupBits, group_bit};
 
-use super::assessment::is_seen;
 use super::control::Report;
+use super::testimony::is_seen;
 use super::words;
 use crate::gather::Gather;
 
@@ -58,14 +58,21 @@ pub fn write_neighbours(report: &Report, out: &mut String) -> fmt::Result {
 /// What is known of the voting witness.
 fn vote_line(vote: &VoteStatus, report: &Report) -> String {
     let (answered, [_, peer]) = (vote.answered, report.names());
-    let mut said = match (vote.does_count, vote.is_waiting, answered) {
-        (true, _, _) => "votes; both nodes count on it".to_owned(),
-        (false, true, _) => "votes; it was started lately and grants nothing for half a minute".to_owned(),
-        (false, false, None) => "DOES NOT COUNT: it has never answered this node".to_owned(),
-        (false, false, Some(ago)) if ago > UNANSWERED => {
-            format!("DOES NOT COUNT: it has not answered this node for {ago}")
+    let silence = match answered {
+        None => Some("it has never answered this node".to_owned()),
+        // Where both nodes count on it, it only fails to count while it is silent.
+        Some(ago) if vote.is_agreed || ago > UNANSWERED => {
+            Some(format!("it has not answered this node for {ago}"))
         }
-        (false, false, Some(_)) => {
+        Some(_) => None,
+    };
+    let mut said = match (vote.does_count, vote.is_waiting, vote.is_needed, silence) {
+        (true, _, _, _) => "votes; both nodes count on it".to_owned(),
+        (false, true, _, _) => "votes; it was started lately and grants nothing for half a minute".to_owned(),
+        (false, false, true, Some(silence)) => format!("NEEDED, BUT SILENT: {silence}"),
+        (false, false, true, None) => format!("votes; whether {peer} counts on it is not known"),
+        (false, false, false, Some(silence)) => format!("DOES NOT COUNT: {silence}"),
+        (false, false, false, None) => {
             format!(
                 "DOES NOT COUNT for {}: it answers this node, and {peer} does not count on it",
                 vote.lasts
@@ -88,4 +95,35 @@ const UNANSWERED: Span = Span::from_s(8);
 pub fn groups_in(report: &Report, bits: GroupBits) -> Vec<&str> {
     let named = report.groups.iter().enumerate().filter(|(index, _)| bits & group_bit(*index) != 0);
     named.map(|(_, (name, _))| name.as_str()).gather()
+}
+
+#[cfg(test)]
+mod tests {
+    use crosswire::pair::Role;
+
+    use super::super::assessment::tests::{voting, well};
+    use super::*;
+
+    /// What is said of a witness is what this node goes by.
+    #[test]
+    fn a_witness_that_keeps_a_group_from_being_taken_is_not_said_to_count_for_nothing() {
+        let line = |vote: VoteStatus| vote_line(&vote, &well(Role::Backup));
+        assert_eq!(line(voting()), "votes; both nodes count on it");
+        let lost = VoteStatus { does_count: false, ..voting() };
+        let unknown = VoteStatus { is_agreed: false, ..lost };
+        let agreed_upon = VoteStatus { is_needed: false, ..unknown };
+        let never = |vote| VoteStatus { answered: None, ..vote };
+        let late = |vote| VoteStatus { answered: Some(Span::from_s(9)), ..vote };
+        for (vote, said) in [
+            (lost, "NEEDED, BUT SILENT: it has not answered this node for"),
+            (late(unknown), "NEEDED, BUT SILENT: it has not answered this node for 9"),
+            (never(unknown), "NEEDED, BUT SILENT: it has never answered this node"),
+            (unknown, "votes; whether gw2 counts on it is not known"),
+            (never(agreed_upon), "DOES NOT COUNT: it has never answered this node"),
+            (late(agreed_upon), "DOES NOT COUNT: it has not answered this node for 9"),
+            (agreed_upon, "DOES NOT COUNT for 60"),
+        ] {
+            assert!(line(vote).starts_with(said), "{said}: {}", line(vote));
+        }
+    }
 }

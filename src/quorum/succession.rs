@@ -25,6 +25,7 @@ use crate::quorum::facts::Standby;
 use crate::resource::{ReleaseOrder, Token};
 use crate::time::{Instant, Span};
 use crate::vote::agreement::Agreement;
+use crate::vote::wire::Shown;
 
 /// What an agent leaves with its guard for its successor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -63,6 +64,9 @@ pub struct VoteDeposit {
     pub agreement: Agreement,
     /// By group, until when the node may serve it alone; [`Instant::NEVER`] for a grant that stands.
     pub granted_until: Vec<Instant, MAX_GROUPS>,
+    /// The newest grant under its seal, without which a witness that was restarted goes on with nothing. Only
+    /// what is granted above is shown of it.
+    pub sealed: Shown,
     /// It is not the witness of the file that is read now, and binds the node until it hears the peer.
     pub is_former: bool,
 }
@@ -338,6 +342,13 @@ mod tests {
             vote: Some(VoteDeposit {
                 agreement: Agreement::new(Instant::NEVER),
                 granted_until: core::iter::repeat_n(Instant::NEVER, MAX_GROUPS).collect(),
+                sealed: Shown {
+                    groups: u8::MAX,
+                    granted: u8::MAX,
+                    by: [0xff; 8],
+                    stamp: u64::MAX,
+                    seal: [0xff; 8],
+                },
                 is_former: true,
             }),
             promise: Promise { hold: MAX_DEAD_AFTER, take: MAX_DEAD_AFTER },

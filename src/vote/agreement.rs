@@ -108,6 +108,11 @@ impl Agreement {
         self.peer_counts.is_none()
     }
 
+    /// Both nodes have said that it counts, and know that of each other.
+    pub const fn is_agreed(&self) -> bool {
+        !self.is_peer_unheard() && matches!(self.counting(), Counting::Yes)
+    }
+
     /// By the table above.
     pub const fn counting(&self) -> Counting {
         match (self.is_overruled, self.is_acknowledged, self.does_count, self.peer_counts) {
@@ -174,13 +179,14 @@ mod tests {
             }
             let expected = if word { Counting::Yes } else { Counting::No };
             assert_eq!(pair.nodes.map(|node| node.counting()), [expected; 2]);
+            assert_eq!(pair.nodes.map(|node| node.is_agreed()), [word; 2]);
         }
     }
 
     #[test]
     fn who_was_started_anew_goes_by_the_witness_and_the_operator_overrules_it() {
         let mut fresh = Agreement::new(Instant::from_us(5));
-        assert_eq!(fresh.counting(), Counting::Yes);
+        assert_eq!((fresh.counting(), fresh.is_agreed()), (Counting::Yes, false));
         fresh.overrule();
         assert_eq!(fresh.counting(), Counting::No);
         fresh.hear(true);

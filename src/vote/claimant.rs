@@ -125,8 +125,9 @@ impl Claimant {
     }
 
     /// Goes on with what an earlier run was granted, by group and until when, before it has asked anything.
-    pub fn succeed(&mut self, granted_until: &[Instant]) {
-        self.is_known = true;
+    /// What it could show of that, which is no more, is worth as much as before.
+    pub fn succeed(&mut self, granted_until: &[Instant], sealed: Shown) {
+        (self.is_known, self.sealed) = (true, sealed);
         for (worth, until) in self.worth.iter_mut().zip(granted_until) {
             *worth = Worth { until: *until, is_standing: *until == Instant::NEVER, since: 0 };
         }
@@ -194,6 +195,11 @@ impl Claimant {
         let groups = self.sealed.groups & self.granted(now);
         let is_other_run = self.witness.is_some_and(|(run, _)| run != self.sealed.by);
         if groups != 0 && is_other_run { Shown { groups, ..self.sealed } } else { Shown::default() }
+    }
+
+    /// The newest grant, under its seal.
+    pub fn sealed(&self) -> Shown {
+        self.sealed
     }
 
     /// These groups are let go of, and the kernel has confirmed it: every question says so until the witness

@@ -46,6 +46,12 @@ fn block(world: &World, side: Side) -> Option<Block> {
     world.node(side).expect("an agent").status(now).groups[0].block
 }
 
+/// For how long nobody has served the group, as far as a node knows.
+fn unserved(world: &World, side: Side) -> Option<Span> {
+    let now = world.gateway(side).clock.local(world.now());
+    world.node(side).expect("an agent").status(now).groups[0].unserved
+}
+
 fn records(world: &World, wanted: impl Fn(&Record) -> bool) -> usize {
     let story = world.story.as_ref().expect("a story");
     let is_wanted = |line: &Line| matches!(line, Line::Recorded(_, record) if wanted(record));
@@ -60,6 +66,7 @@ fn both_paths_cut_and_the_active_node_serves_on_by_its_grant() {
         world.run_for(Span::from_s(60));
         assert_eq!(world.holders(GATEWAY), [Side::A]);
         assert_eq!(block(&world, Side::B), Some(Block::GrantedToPeer), "and the witness is named");
+        assert_eq!(unserved(&world, Side::B), None, "A asks, so it serves as far as can be known");
         mend_both(&mut world);
         world.run_for(Span::from_s(10));
         assert_eq!(world.holders(GATEWAY), [Side::A]);
@@ -174,6 +181,7 @@ fn the_operator_overrules_a_witness_that_is_silent_and_none_that_names_the_peer(
         world.befall(Fault::PeerIsOff(Side::B, GATEWAY));
         world.run_for(Span::from_s(20));
         assert_eq!(world.holders(GATEWAY), [], "restarted: {is_restarted}");
+        assert!(unserved(&world, Side::B).is_some(), "A asks no more: it may be off");
     }
 }
 
@@ -251,6 +259,29 @@ fn the_agent_of_a_holder_dies_behind_a_cut_and_its_successor_serves_on() {
         assert_eq!(world.holders(GATEWAY), [Side::A]);
     }
     assert_no_overlap(&world);
+}
+
+/// What the dead agent was granted is shown by its successor, under the seal of the witness's earlier run,
+/// whether the grant runs or stands.
+#[test]
+fn the_agent_of_a_holder_dies_then_the_witness_is_restarted_and_nothing_moves() {
+    for is_peer_off in [false, true] {
+        let mut world = voting_pair(with_voter());
+        cut_both(&mut world);
+        if is_peer_off {
+            world.befall(Fault::PowerCut(Side::B));
+        }
+        world.run_for(Span::from_s(30));
+        world.befall(Fault::KillAgent(Side::A));
+        world.befall(Fault::WitnessDown(VOTER));
+        world.run_for(if is_peer_off { Span::from_s(6) } else { ms(10) });
+        world.befall(Fault::WitnessUp(VOTER));
+        for _ in 0..2_000 {
+            world.run_for(ms(20));
+            assert_eq!(world.holders(GATEWAY), [Side::A], "peer off: {is_peer_off}");
+        }
+        assert_no_overlap(&world);
+    }
 }
 
 #[test]
@@ -336,10 +367,15 @@ fn a_node_that_starts_behind_a_cut_takes_nothing_that_is_granted_elsewhere() {
 #[test]
 fn a_node_that_is_alone_from_the_start_serves_once_it_is_granted() {
     let mut world = World::new(with_voter(), 1);
+    world.begin_story();
     world.befall(Fault::PowerOn(Side::A));
     let took = world.run_until(Span::from_s(120), |world| world.holds(Side::A, GATEWAY)).expect("A serves");
     assert!(took <= Span::from_s(62), "{took}");
+    // Nobody knows what a node goes by that was never heard: this one is granted the group all the same.
+    world.befall(Fault::KillAgent(Side::A));
     world.run_for(Span::from_s(60));
+    assert!(!does_count(&world, Side::A));
+    assert_eq!(records(&world, |record| matches!(record, Record::Vote { .. })), 0);
     assert_eq!(world.holders(GATEWAY), [Side::A]);
     world.befall(Fault::WitnessDown(VOTER));
     world.run_for(Span::from_s(60));

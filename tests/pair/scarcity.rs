@@ -19,7 +19,7 @@ use crate::lab::clock::now;
 use crate::lab::executable::write_executable;
 use crate::lab::setup::{GROUP, Setup};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, ms};
+use crate::scene::{PATIENCE, Scene, ms, shipped};
 
 /// A beat is on time until `late_after`.
 const LATE_AFTER: Span = Span::from_ms(300);
@@ -256,4 +256,51 @@ fn row_24_fork_fails() {
         Ok(group) => runs_out(&Want::Processes(group)),
         Err(error) => eprintln!("NOT RUN: this machine limits no processes for us: {error}"),
     });
+}
+
+/// A daemon that may lock so many kilobytes, and cannot raise that.
+const LOCKED: &str = "#!/bin/sh -e
+ulimit -l KB || :
+exec setpriv --bounding-set=-sys_resource REAL \"$@\"
+";
+
+/// Fault: the limit of locked memory is small, and nobody may raise it: there is hardly room for what there
+/// is, or none. Another agent comes with each reload.
+/// Required: all goes on. No process dies of its lock; what is not locked is said once, with the remedy.
+#[test]
+fn row_24_memory_that_cannot_be_locked() {
+    if !testing::has_tools(&["/usr/bin/setpriv"]) {
+        return;
+    }
+    for limit_kb in [64, 8_000, 8_192] {
+        testing::in_fair_lab(|| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let binary = directory.path().join("locked");
+            let script = LOCKED.replace("KB", &limit_kb.to_string());
+            write_executable(&binary, &script.replace("REAL", &shipped().display().to_string()));
+            let more = "failback = \"20m\"".into();
+            let setup = Setup { prefer: Some(Side::A), more, ..Setup::default() };
+            let mut scene = Scene::with_binary(&binary, setup);
+            scene.begin(Side::A);
+            scene.begin(Side::B);
+            scene.settle(Side::A);
+            let since = now();
+            for (from, to) in [("20m", "21m"), ("21m", "22m"), ("22m", "23m")] {
+                scene.rewrite(Side::A, from, to);
+                assert_eq!(scene.say(Side::A, &["reload"]).code, Some(0));
+                for command in ["status", "why"] {
+                    assert!(scene.say(Side::A, &[command]).code.is_some());
+                }
+                thread::sleep(ms(500));
+            }
+            scene.assert_nothing_moved(Side::A, since);
+            for side in [Side::A, Side::B] {
+                let log = scene.log_of(side);
+                assert!(!log.contains("SIGSEGV"), "{limit_kb} kB: {log}");
+                let said = log.matches("cannot be locked (raise the limit of locked memory to").count();
+                assert!(said <= 2 && (limit_kb > 64 || said > 0), "{limit_kb} kB: {log}");
+            }
+            scene.assert_never_both();
+        });
+    }
 }

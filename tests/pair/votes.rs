@@ -189,7 +189,7 @@ fn row_30_dead_cable_then_power_cut_with_a_voting_witness() {
 }
 
 /// Fault: both paths cut, then the witness is killed and started anew, three times; then the agent of the
-/// holder is killed.
+/// holder is killed. Or the agent first: the witness is away meanwhile, and comes back to another one.
 /// Required: nothing moves, and no address is gone for an instant.
 #[test]
 fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
@@ -204,6 +204,22 @@ fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
         }
         let agent = voted.scene.agent(Side::A).expect("an agent");
         kill(Pid::from_raw(agent.as_raw()), Signal::SIGKILL).expect("killed");
+        thread::sleep(Duration::from_secs(4));
+        voted.scene.assert_nothing_moved(Side::A, since);
+        voted.scene.assert_never_both();
+    });
+    testing::in_fair_lab(|| {
+        let mut voted = Voted::new(Setup::default());
+        // The peer is quiet for so long that the grant stands: the holder serves on without the witness.
+        voted.scene.power_cut(Side::B).expect("its processes die");
+        let since = voted.part();
+        thread::sleep(Duration::from_secs(20));
+        voted.end_witness();
+        thread::sleep(Duration::from_secs(2));
+        let agent = voted.scene.agent(Side::A).expect("an agent");
+        kill(Pid::from_raw(agent.as_raw()), Signal::SIGKILL).expect("killed");
+        thread::sleep(Duration::from_secs(2));
+        voted.witness = start_witness(&voted.scene);
         thread::sleep(Duration::from_secs(4));
         voted.scene.assert_nothing_moved(Side::A, since);
         voted.scene.assert_never_both();

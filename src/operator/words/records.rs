@@ -128,10 +128,9 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         Record::Vote { does_count: true } => {
             (Level::Info, "both nodes count on the voting witness".to_string())
         }
-        Record::Vote { does_count: false } => (
-            Level::Warn,
-            "the voting witness does not count any more: it is not answering both nodes".to_string(),
-        ),
+        Record::Vote { does_count: false } => {
+            (Level::Warn, "the voting witness does not answer both nodes any more".to_string())
+        }
         Record::VipAnswered { group, mac: m } => {
             (Level::Info, format!("group {}: {} answers for an address of it", names.group(group), mac(m)))
         }

@@ -62,14 +62,15 @@ impl Node {
     }
 
     /// Whether the peer serves the group, by what it says. If nobody hears or understands it, but its box
-    /// lives, by who answers for an address of the group.
+    /// lives, by who answers for an address of the group, or by a grant of the voting witness.
     fn is_served_there(&self, now: Instant, id: GroupId, s: &Situation) -> bool {
         let theirs = self.peer.group(id, &self.policy).map(|report| report.role);
         let is_said = s.peer.claim == Claim::Serves
             && theirs == Some(Role::Active)
             && !self.is_lease_over_there(now, id);
         let is_unheard = s.peer.verdict != Verdict::Present;
-        is_said || is_unheard && s.wire.finding == Finding::VipAnswers && !self.is_stranger(id)
+        let is_answered = s.wire.finding == Finding::VipAnswers && !self.is_stranger(id);
+        is_said || is_unheard && (is_answered || self.is_granted_there(now, id))
     }
 
     /// The one that answered last for an address of the group is not the peer, which has another MAC on that

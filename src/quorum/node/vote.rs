@@ -65,23 +65,21 @@ impl Vote {
     pub(super) fn deposit(&self) -> VoteDeposit {
         let groups = 0..crate::config::MAX_GROUPS;
         let granted_until: Vec<_, _> = groups.map(|group| self.claimant.granted_until(group)).collect();
-        VoteDeposit { agreement: self.agreement, granted_until, is_former: self.is_former }
+        let (sealed, is_former) = (self.claimant.sealed(), self.is_former);
+        VoteDeposit { agreement: self.agreement, granted_until, sealed, is_former }
     }
 
     pub(super) fn succeed(&mut self, now: Instant, left: &VoteDeposit) {
         self.agreement = left.agreement;
         self.agreement.go_on(now);
-        (self.has_said_counts, self.said_at) = (self.agreement.counting() == Counting::Yes, now);
-        self.claimant.succeed(&left.granted_until);
+        (self.has_said_counts, self.said_at) = (self.agreement.is_agreed(), now);
+        self.claimant.succeed(&left.granted_until, left.sealed);
     }
 
     /// No question is open, nothing is claimed, and what both nodes say of it is settled and said.
     pub(super) fn is_at_rest(&self) -> bool {
-        let is_said = match self.agreement.counting() {
-            Counting::Yes => self.has_said_counts,
-            Counting::No => !self.has_said_counts,
-            Counting::Disputed => false,
-        };
+        let is_said = self.agreement.counting() != Counting::Disputed
+            && self.has_said_counts == self.agreement.is_agreed();
         is_said && self.claimed == 0 && self.claimant.is_answered()
     }
 
@@ -162,7 +160,7 @@ impl Node {
         if is_on_time || vote.agreement.is_peer_unheard() {
             self.is_urgent |= vote.agreement.say(now, does_grant && is_same_file);
         }
-        let does_count = vote.agreement.counting() == Counting::Yes && does_grant;
+        let does_count = vote.agreement.is_agreed() && does_grant;
         let is_news = vote.agreement.counting() != Counting::Disputed && vote.has_said_counts != does_count;
         if is_news {
             (vote.has_said_counts, vote.said_at) = (does_count, now);
@@ -279,6 +277,15 @@ impl Node {
         }
     }
 
+    /// The peer has asked the witness lately, and the witness keeps the group for it: it serves, as far as
+    /// can be known. One that asks no more may be off, and its grant stand all the same.
+    pub(super) fn is_granted_there(&self, now: Instant, id: GroupId) -> bool {
+        let Some(claimant) = self.vote.as_ref().map(|vote| &vote.claimant) else { return false };
+        let is_so =
+            claimant.hearsay().is_some_and(|said| said.holds & group_bit(id.index()) != 0 && !said.is_quiet);
+        is_so && claimant.is_answering(now, self.slowest_dead_after())
+    }
+
     /// From when on a holder needs a grant: from its ack deadline. Behind a goodbye from two dead_after on,
     /// when the peer may be back.
     pub(super) fn grant_needed_at(&self) -> Instant {
@@ -321,10 +328,13 @@ impl Node {
         Some(VoteStatus {
             answered: said.map(|said| now.since(said.asked_at)),
             does_count: vote.has_said_counts,
+            is_needed: self.is_vote_counted(),
+            is_agreed: vote.agreement.is_agreed(),
             lasts: now.since(vote.said_at),
             is_waiting: said.is_some_and(|said| said.is_waiting),
             granted: vote.claimant.granted(now),
             granted_to_peer: said.map_or(0, |said| said.holds),
+            is_peer_quiet: said.is_some_and(|said| said.is_quiet),
         })
     }
 }
