@@ -156,7 +156,8 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count. A LAN path
+    /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count: the node
+    /// reads that off them, unless one of them has no place among those that it knows. A LAN path
     /// without carrier is blind, unless it is a cable from box to box: there the peer is gone, as long as our
     /// own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
@@ -165,7 +166,9 @@ impl Agent<'_> {
             *carrier = Some(is_up);
         }
         self.station.step(now, Event::Interface(interface, is_up), &mut self.effects);
-        for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
+        let policies = self.settings.policy.groups.iter();
+        let groups = self.settings.policy.group_ids().zip(policies.zip(&self.settings.groups));
+        for (id, (_, group)) in groups.filter(|(_, (policy, _))| policy.carriers == 0) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
                 index.and_then(|index| self.carriers.get(index)).copied().flatten()
