@@ -320,12 +320,13 @@ impl Agent<'_> {
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             let place = group.addresses.iter().position(is_vip);
-            if let Some(place) = place.filter(|_| !(is_own_mac && self.station.is_holding(id))) {
+            let is_holding = self.station.is_holding(id);
+            if let Some(place) = place.filter(|_| !(is_own_mac && is_holding)) {
                 let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
                 is_twin = is_own_mac;
-                if path.is_none() {
-                    // Nobody else shows the peer there.
-                    self.neighbourhood.is_no_neighbour(answer.mac);
+                if path.is_none() && !is_holding {
+                    // Nobody else shows the peer there. While this node serves, it is not the peer.
+                    self.neighbourhood.meet_peer(now, index, answer.mac, true);
                 }
                 self.tell_of_answer(id);
                 self.station.step(now, Event::VipAnswered(id, answer.mac, shown), &mut self.effects);
@@ -337,7 +338,7 @@ impl Agent<'_> {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
                 if path.is_some() {
-                    self.neighbourhood.meet_peer(index, answer.mac);
+                    self.neighbourhood.meet_peer(now, index, answer.mac, false);
                 }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }

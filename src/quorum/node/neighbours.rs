@@ -58,12 +58,12 @@ impl Node {
     /// a group are in it: between two words of one change a group would have no carrier for a moment, and be
     /// let go.
     pub(super) fn note_carriers(&mut self) {
-        let with = |is_so: fn(&Neighbours) -> bool| {
-            let those = self.neighbours.iter().enumerate().filter(|(_, one)| is_so(one));
-            those.fold(0, |all, (index, _)| all | interface_bit(index))
-        };
-        let (known, dark) = (with(Neighbours::is_carrier_known), with(Neighbours::is_dark));
-        let excused = with(Neighbours::is_dark_on_both);
+        let (mut known, mut dark, mut excused) = (0_u32, 0_u32, 0_u32);
+        for (index, neighbours) in self.neighbours.iter().enumerate() {
+            known |= if neighbours.is_carrier_known() { interface_bit(index) } else { 0 };
+            dark |= if neighbours.is_dark() { interface_bit(index) } else { 0 };
+            excused |= if neighbours.is_dark_on_both() { interface_bit(index) } else { 0 };
+        }
         for (policy, group) in self.policy.groups.iter().zip(&mut self.groups) {
             let (lit, missing) = (policy.carriers & !dark, policy.carriers & dark);
             if policy.carriers != 0 && policy.carriers & !known == 0 {
