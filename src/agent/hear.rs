@@ -156,7 +156,8 @@ impl Agent<'_> {
         self.step(now, Event::PathLost(path));
     }
 
-    /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count. A LAN path
+    /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count: the node
+    /// reads that off them, unless one of them has no place among those that it knows. A LAN path
     /// without carrier is blind, unless it is a cable from box to box: there the peer is gone, as long as our
     /// own end is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
@@ -165,7 +166,9 @@ impl Agent<'_> {
             *carrier = Some(is_up);
         }
         self.station.step(now, Event::Interface(interface, is_up), &mut self.effects);
-        for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
+        let policies = self.settings.policy.groups.iter();
+        let groups = self.settings.policy.group_ids().zip(policies.zip(&self.settings.groups));
+        for (id, (_, group)) in groups.filter(|(_, (policy, _))| policy.carriers == 0) {
             let has = |wanted: &String| {
                 let index = self.settings.interfaces.iter().position(|known| known == wanted);
                 index.and_then(|index| self.carriers.get(index)).copied().flatten()
@@ -317,12 +320,13 @@ impl Agent<'_> {
         for (id, group) in self.settings.policy.group_ids().zip(&self.settings.groups) {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             let place = group.addresses.iter().position(is_vip);
-            if let Some(place) = place.filter(|_| !(is_own_mac && self.station.is_holding(id))) {
+            let is_holding = self.station.is_holding(id);
+            if let Some(place) = place.filter(|_| !(is_own_mac && is_holding)) {
                 let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
                 is_twin = is_own_mac;
-                if path.is_none() {
-                    // Nobody else shows the peer there.
-                    self.neighbourhood.is_no_neighbour(answer.mac);
+                if path.is_none() && !is_holding {
+                    // Nobody else shows the peer there. While this node serves, it is not the peer.
+                    self.neighbourhood.meet_peer(now, index, answer.mac, true);
                 }
                 self.tell_of_answer(id);
                 self.station.step(now, Event::VipAnswered(id, answer.mac, shown), &mut self.effects);
@@ -334,7 +338,7 @@ impl Agent<'_> {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
                 if path.is_some() {
-                    self.neighbourhood.meet_peer(index, answer.mac);
+                    self.neighbourhood.meet_peer(now, index, answer.mac, false);
                 }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }

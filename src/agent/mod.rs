@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cable-test")]
 mod cable_test;
+mod claims;
 mod control;
 mod drops;
 mod effects;

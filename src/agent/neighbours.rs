@@ -15,11 +15,14 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{MsgFlags, send};
 
 use super::Agent;
+use super::claims::Claims;
 use super::probe_replies::{self, ProbeReply};
 use crate::clock;
 use crate::gather::{Gather, sort_by_key};
 use crate::guard::kernel::packets::{Mac, query};
-use crate::settings::neighbours::{addresses_of_box, hardware_address, is_link_local, known_to_kernel};
+use crate::settings::neighbours::{
+    addresses_of_box, default_gateway, hardware_address, is_link_local, known_to_kernel,
+};
 
 /// Most neighbours that are asked in one round.
 const MAX_ASKED: usize = 8;
@@ -27,12 +30,15 @@ const MAX_ASKED: usize = 8;
 const MAX_KNOWN: usize = 12;
 /// Most questions on an interface whose answers may still come.
 const MAX_UNANSWERED: usize = 64;
-/// Most hardware addresses that are known to be the peer's, or this box's.
-const MAX_OTHERS: usize = 32;
 /// How long an answer may take. One that takes longer is only somebody who was heard.
 const ANSWERS_WITHIN: Span = Span::from_s(1);
-/// How often the kernel is asked whom it knows, where nobody else is known.
+/// How often the kernel is asked for the gateway, and whom it knows where nobody else is known.
 const LEARNS_EVERY: Span = Span::from_s(5);
+/// A question so soon after one that nobody has answered belongs to the same series: a cut-off interface is
+/// tried once a second.
+const SERIES: Span = Span::from_s(2);
+/// More microseconds than a box is up.
+const NEVER_ANSWERED: u64 = 1 << 56;
 /// Most frames in a turn.
 const MAX_FRAMES: usize = 32;
 
@@ -44,6 +50,8 @@ struct Lookout {
     interface: u8,
     mac: Mac,
     is_v6: bool,
+    /// The peer's own address there, if it has one.
+    peer: Option<IpAddr>,
     /// From where neighbours are asked over IPv6.
     local: Option<Ipv6Addr>,
     socket: OwnedFd,
@@ -57,10 +65,25 @@ struct Known {
     interface: u8,
     ip: IpAddr,
     mac: Mac,
+    heard_at: Instant,
+    /// When it was asked last.
+    asked_at: Option<Instant>,
     /// When the newest question that it answered left.
     answered_at: Option<Instant>,
     /// When it was heard, while it might have been the peer.
     untold_at: Option<Instant>,
+}
+
+impl Known {
+    /// Somebody who was heard now.
+    const fn new(now: Instant, interface: u8, ip: IpAddr, mac: Mac) -> Self {
+        Self { interface, ip, mac, heard_at: now, asked_at: None, answered_at: None, untold_at: None }
+    }
+
+    /// Who has answered comes before who was only heard, and the newest first.
+    fn order(&self) -> u64 {
+        self.answered_at.map_or(2 * NEVER_ANSWERED - us(self.heard_at), |at| NEVER_ANSWERED - us(at))
+    }
 }
 
 /// A question that may still be answered.
@@ -71,18 +94,28 @@ struct Question {
     at: Instant,
 }
 
+/// What is known of an interface as a whole.
+struct Place {
+    gateway: Option<IpAddr>,
+    /// When the kernel may be asked again.
+    learn_at: Instant,
+    /// When the newest questions left, as long as nobody has answered.
+    unanswered_at: Option<Instant>,
+}
+
 /// The third parties on all interfaces.
 pub struct Neighbourhood {
     lookouts: Vec<Lookout>,
     known: Vec<Known>,
     questions: Vec<Question>,
-    /// Hardware addresses of the peer and of this box.
-    others: Vec<Mac>,
+    /// By interface.
+    places: Vec<Place>,
+    /// Hardware addresses of this box.
+    own: Vec<Mac>,
+    claims: Claims,
     /// By interface, a bit where the peer lives whose hardware address is not known yet: what it says there
     /// cannot be told from what a third party says.
     unmet: u32,
-    /// When the kernel may be asked again whom it knows.
-    learn_at: Instant,
     /// When the sockets are read next although nobody was asked.
     look_at: Instant,
 }
@@ -94,9 +127,10 @@ impl Neighbourhood {
             lookouts: Vec::new(),
             known: Vec::new(),
             questions: Vec::new(),
-            others: Vec::new(),
+            places: Vec::new(),
+            own: Vec::new(),
+            claims: Claims::new(),
             unmet: 0,
-            learn_at: Instant::ORIGIN,
             look_at: Instant::ORIGIN,
         }
     }
@@ -117,33 +151,32 @@ impl Neighbourhood {
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         });
         let read_at = clock::now();
-        self.lookouts.push(Lookout { interface, mac, is_v6, local, socket, read_at });
+        self.lookouts.push(Lookout { interface, mac, is_v6, peer, local, socket, read_at });
         let all = getifaddrs();
         let macs = all.map(|all| all.filter_map(|found| found.address?.as_link_addr()?.addr()).gather());
-        macs.unwrap_or_default().into_iter().for_each(|mac| self.is_no_neighbour(mac));
+        self.own = macs.unwrap_or_default();
         if let Some(peer) = peer {
             self.unmet |= bit(interface);
             let known = hardware_address(name, peer);
-            known.into_iter().for_each(|mac| self.meet_peer(interface, mac));
+            known.into_iter().for_each(|mac| self.meet_peer(read_at, interface, mac, false));
         }
     }
 
-    /// The peer lives there on an interface.
-    pub fn meet_peer(&mut self, interface: u8, mac: Mac) {
+    /// The peer is said to live there on an interface: to have its own address there, or to serve. Whoever
+    /// was heard under a link-local address may be the peer all the same. Who serves is always believed:
+    /// where we know no address of the peer, it was heard as a third party before. So a lie about a service
+    /// address takes a neighbour away there, until it lapses.
+    pub fn meet_peer(&mut self, now: Instant, interface: u8, mac: Mac, is_serving: bool) {
         self.unmet &= !bit(interface);
-        self.is_no_neighbour(mac);
-    }
-
-    /// This hardware address is the peer's, or this box's.
-    pub fn is_no_neighbour(&mut self, mac: Mac) {
-        if mac == [0; 6] || self.others.contains(&mac) {
+        if mac == [0; 6] || self.own.contains(&mac) {
             return;
         }
-        if self.others.len() == MAX_OTHERS {
-            self.others.remove(0);
+        let is_it = |known: &Known| (known.interface, known.mac) == (interface, mac);
+        let is_third_party = self.known.iter().any(|known| is_it(known) && !is_link_local(known.ip));
+        self.claims.note(now, interface, mac, is_third_party && !is_serving);
+        if self.claims.is_peer(interface, mac) {
+            self.known.retain(|known| !is_it(known));
         }
-        self.others.push(mac);
-        self.known.retain(|known| known.mac != mac);
     }
 
     /// What to poll: nothing, unless somebody was asked.
@@ -161,34 +194,63 @@ impl Neighbourhood {
     }
 
     /// Asks neighbours on an interface. The first question of a series goes to the one who answered last; if
-    /// nobody has answered it by the next, all are asked.
+    /// nobody has answered it by the next, several are asked, and in each round those who were not asked in
+    /// this series yet: five rounds ask everybody who is known. The gateway of this box is among them in
+    /// every one of these rounds, however many others were heard.
     fn ask(&mut self, now: Instant, interface: u8, name: &str) {
         // What was heard before the question proves nothing; whoever was heard is remembered.
         self.listen(now);
         self.questions.retain(|question| is_open(question, now));
-        if !self.known.iter().any(|known| known.interface == interface) && now >= self.learn_at {
-            self.learn_at = now + LEARNS_EVERY;
-            self.learn(interface, name);
-        }
-        let is_urgent = self.questions.iter().any(|question| question.interface == interface);
-        let mut asked = self.known.iter().filter(|known| known.interface == interface).copied().gather();
-        sort_by_key(&mut asked, |known| core::cmp::Reverse(known.answered_at));
-        for known in asked.iter().take(if is_urgent { MAX_ASKED } else { 1 }) {
+        for ip in self.whom_to_ask(now, interface, name) {
             let of_protocol =
-                |lookout: &&Lookout| lookout.interface == interface && lookout.is_v6 == known.ip.is_ipv6();
+                |lookout: &&Lookout| lookout.interface == interface && lookout.is_v6 == ip.is_ipv6();
             let Some(lookout) = self.lookouts.iter().find(of_protocol) else { continue };
-            let frame = query(known.ip, lookout.local, lookout.mac);
+            let frame = query(ip, lookout.local, lookout.mac);
             let has_left = send(lookout.socket.as_raw_fd(), &frame, MsgFlags::MSG_DONTWAIT).is_ok();
             if has_left && self.questions.len() < MAX_UNANSWERED {
-                self.questions.push(Question { interface, ip: known.ip, at: now });
+                self.questions.push(Question { interface, ip, at: now });
             }
         }
     }
 
-    /// Whom the kernel knows on an interface, its gateway first: for an agent that has heard nobody yet.
-    fn learn(&mut self, interface: u8, name: &str) {
-        for ip in known_to_kernel(name).into_iter().take(MAX_ASKED) {
-            self.remember(Known { interface, ip, mac: [0; 6], answered_at: None, untold_at: None });
+    /// Who is asked on an interface in the next round.
+    fn whom_to_ask(&mut self, now: Instant, interface: u8, name: &str) -> Vec<IpAddr> {
+        self.learn(now, interface, name);
+        let mut all = Vec::new();
+        let Some(place) = self.places.get_mut(usize::from(interface)) else { return all };
+        let is_of_series = |at: &Instant| now.since(*at) < SERIES;
+        let is_urgent = place.unanswered_at.replace(now).is_some_and(|at| is_of_series(&at));
+        let mut asked = self.known.iter_mut().filter(|known| known.interface == interface).gather();
+        if let Some(gateway) = place.gateway.filter(|_| is_urgent || asked.is_empty()) {
+            all.push(gateway);
+        }
+        sort_by_key(&mut asked, |known| match known.asked_at.filter(is_of_series) {
+            Some(at) => 2 * NEVER_ANSWERED + us(at),
+            None if known.answered_at.is_none() && Some(known.ip) == place.gateway => NEVER_ANSWERED,
+            None => known.order(),
+        });
+        let room = if is_urgent { MAX_ASKED } else { 1 };
+        for known in asked {
+            if all.len() < room && all.first() != Some(&known.ip) {
+                known.asked_at = Some(now);
+                all.push(known.ip);
+            }
+        }
+        all
+    }
+
+    /// Asks the kernel for the gateway of an interface, and whom it knows there if we know nobody.
+    fn learn(&mut self, now: Instant, interface: u8, name: &str) {
+        while self.places.len() <= usize::from(interface) {
+            self.places.push(Place { gateway: None, learn_at: now, unanswered_at: None });
+        }
+        let place = self.places.get_mut(usize::from(interface));
+        let Some(place) = place.filter(|place| now >= place.learn_at) else { return };
+        (place.gateway, place.learn_at) = (default_gateway(name), now + LEARNS_EVERY);
+        if self.known.iter().all(|known| known.interface != interface) {
+            for ip in known_to_kernel(name).into_iter().take(MAX_ASKED) {
+                self.remember(Known::new(now, interface, ip, [0; 6]));
+            }
         }
     }
 
@@ -197,16 +259,18 @@ impl Neighbourhood {
         if let Some(known) =
             self.known.iter_mut().find(|known| (known.interface, known.ip) == (new.interface, new.ip))
         {
-            *known = Known { answered_at: known.answered_at.max(new.answered_at), ..new };
+            // Who answers has the address, and not who claims it.
+            let is_answer = new.answered_at.is_some() || known.answered_at.is_none();
+            let mac = if is_answer { new.mac } else { known.mac };
+            let answered_at = known.answered_at.max(new.answered_at);
+            *known = Known { mac, answered_at, asked_at: known.asked_at, ..new };
             return;
         }
         let here = |known: &Known| known.interface == new.interface;
         if self.known.iter().filter(|known| here(known)).count() >= MAX_KNOWN {
-            let oldest = self.known.iter().enumerate().filter(|(_, known)| here(known));
-            let Some((index, oldest)) = oldest.min_by_key(|(_, known)| known.answered_at) else { return };
-            if oldest.answered_at > new.answered_at
-                || (oldest.answered_at.is_some() && new.answered_at.is_none())
-            {
+            let worst = self.known.iter().enumerate().filter(|(_, known)| here(known));
+            let Some((index, worst)) = worst.max_by_key(|(_, known)| known.order()) else { return };
+            if new.order() > worst.order() {
                 return;
             }
             self.known.remove(index);
@@ -216,6 +280,7 @@ impl Neighbourhood {
 
     /// Reads what has arrived. By interface: since when a neighbour must have been heard there.
     fn listen(&mut self, now: Instant) -> Heard {
+        self.claims.lapse(now);
         let mut heard = Heard::new();
         let mut found: heapless::Vec<(u8, ProbeReply, Instant), MAX_FRAMES> = heapless::Vec::new();
         let mut room = [0; 256];
@@ -225,7 +290,9 @@ impl Neighbourhood {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
                         let said = probe_replies::parse(frame, lookout.mac);
-                        let said = said.filter(|said| said.mac != lookout.mac);
+                        // Whoever names the peer's own address is the peer, or lies.
+                        let said =
+                            said.filter(|said| said.mac != lookout.mac && Some(said.ip) != lookout.peer);
                         found.extend(said.map(|said| (lookout.interface, said, lookout.read_at)));
                     }
                     Err(Errno::EAGAIN) => {
@@ -238,15 +305,18 @@ impl Neighbourhood {
             }
             true
         });
-        found.retain(|(_, said, _)| !self.others.contains(&said.mac));
+        found.retain(|(interface, said, _)| {
+            !self.own.contains(&said.mac) && !self.claims.is_peer(*interface, said.mac)
+        });
         for (interface, said, since) in found {
             let ProbeReply { ip, mac, .. } = said;
+            let new = Known::new(now, interface, ip, mac);
             if self.unmet & bit(interface) != 0 {
-                self.remember(Known { interface, ip, mac, answered_at: None, untold_at: Some(since) });
+                self.remember(Known { untold_at: Some(since), ..new });
                 continue;
             }
             let answered_at = self.answered(now, interface, ip);
-            self.remember(Known { interface, ip, mac, answered_at, untold_at: None });
+            self.remember(Known { answered_at, ..new });
             note(&mut heard, interface, answered_at.max(Some(since)).unwrap_or(since));
         }
         for known in self.known.iter_mut().filter(|known| self.unmet & bit(known.interface) == 0) {
@@ -261,6 +331,7 @@ impl Neighbourhood {
         self.questions.retain(|question| is_open(question, now));
         let is_it = |question: &Question| (question.interface, question.ip) == (interface, ip);
         let index = self.questions.iter().position(is_it)?;
+        self.places.get_mut(usize::from(interface))?.unanswered_at = None;
         Some(self.questions.remove(index).at)
     }
 }
@@ -272,6 +343,10 @@ fn note(heard: &mut Heard, interface: u8, at: Instant) {
         // There is room for every interface.
         None => drop(heard.push((interface, at))),
     }
+}
+
+fn us(at: Instant) -> u64 {
+    at.since(Instant::ORIGIN).as_us()
 }
 
 /// The bit of an interface.

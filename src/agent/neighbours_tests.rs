@@ -80,12 +80,12 @@ fn the_peer_and_this_box_are_no_neighbours() {
         say();
         assert_eq!(heard(&mut neighbourhood).len(), 1);
         let theirs = neighbourhood.known[0].mac;
-        neighbourhood.is_no_neighbour(theirs);
+        neighbourhood.meet_peer(clock::now(), 0, theirs, true);
         assert_eq!(neighbourhood.known.len(), 0, "it was the peer");
         say();
         assert_eq!(heard(&mut neighbourhood)[..], []);
         let own = neighbourhood.lookouts[0].mac;
-        assert!(neighbourhood.others.contains(&own), "{:?}", neighbourhood.others);
+        assert!(neighbourhood.own.contains(&own), "{:?}", neighbourhood.own);
     });
 }
 
@@ -104,7 +104,7 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
             });
             assert_eq!(heard(&mut neighbourhood)[..], [], "it may be the peer");
             let mac = neighbourhood.known[0].mac;
-            neighbourhood.meet_peer(0, if is_peer { mac } else { [2; 6] });
+            neighbourhood.meet_peer(clock::now(), 0, if is_peer { mac } else { [2; 6] }, false);
             assert_eq!(heard(&mut neighbourhood).is_empty(), is_peer);
         }
     });
@@ -114,11 +114,8 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
 fn who_was_only_heard_never_takes_the_place_of_who_has_answered() {
     let mut neighbourhood = Neighbourhood::new();
     let known = |number: u8, answered: bool| Known {
-        interface: 0,
-        ip: IpAddr::from([10, 0, 0, number]),
-        mac: [2, 0, 0, 0, 0, number],
         answered_at: answered.then(|| Instant::from_us(u64::from(number))),
-        untold_at: None,
+        ..host(Instant::ORIGIN, number)
     };
     (1..=12).for_each(|number| neighbourhood.remember(known(number, true)));
     (100..200).for_each(|number| neighbourhood.remember(known(number, false)));
@@ -134,4 +131,111 @@ fn who_was_only_heard_never_takes_the_place_of_who_has_answered() {
         neighbourhood.known.iter().all(|known| known.answered_at.is_some()),
         "an answer is not forgotten"
     );
+}
+
+/// The host of that number, heard at an instant.
+fn host(now: Instant, number: u8) -> Known {
+    Known::new(now, 0, IpAddr::from([10, 0, 0, number]), [2, 0, 0, 0, 0, number])
+}
+
+fn at(s: u64) -> Instant {
+    Instant::from_us(1_000_000) + Span::from_s(s)
+}
+
+const ROUTER: Mac = [2, 0, 0, 0, 0, 254];
+const PEER: Mac = [2, 0, 0, 0, 0, 2];
+
+/// The peer has said twice where it lives, and a router is known.
+fn met() -> Neighbourhood {
+    let mut neighbourhood = Neighbourhood::new();
+    neighbourhood.meet_peer(at(0), 0, PEER, false);
+    neighbourhood.meet_peer(at(5), 0, PEER, false);
+    neighbourhood.remember(host(at(6), 254));
+    neighbourhood
+}
+
+#[test]
+fn a_lie_about_the_peer_does_not_take_a_known_neighbour_away() {
+    let mut neighbourhood = met();
+    neighbourhood.meet_peer(at(10), 0, ROUTER, false);
+    assert!(!neighbourhood.claims.is_peer(0, ROUTER));
+    assert_eq!(neighbourhood.known.len(), 1);
+    assert!(neighbourhood.claims.is_peer(0, PEER));
+}
+
+#[test]
+fn whoever_is_known_by_a_link_local_address_alone_or_serves_may_be_the_peer() {
+    let other: Mac = [2, 0, 0, 0, 0, 3];
+    for (ip, is_serving) in [("fe80::3", false), ("10.0.0.3", true)] {
+        let mut neighbourhood = met();
+        neighbourhood.remember(Known::new(at(7), 0, ip.parse().expect("an address"), other));
+        neighbourhood.meet_peer(at(10), 0, other, is_serving);
+        assert!(neighbourhood.claims.is_peer(0, other), "{ip}");
+        assert!(neighbourhood.known.iter().all(|known| known.mac != other), "{ip}");
+    }
+}
+
+#[test]
+fn who_claims_the_address_of_a_neighbour_that_has_answered_does_not_take_its_place() {
+    let mut neighbourhood = Neighbourhood::new();
+    neighbourhood.remember(Known { answered_at: Some(at(1)), ..host(at(1), 254) });
+    neighbourhood.remember(Known { mac: [2; 6], ..host(at(2), 254) });
+    assert_eq!(neighbourhood.known[0].mac, ROUTER);
+    neighbourhood.remember(Known { mac: [2; 6], answered_at: Some(at(3)), ..host(at(3), 254) });
+    assert_eq!(neighbourhood.known[0].mac, [2; 6]);
+}
+
+fn gateway_is(neighbourhood: &mut Neighbourhood, number: u8) {
+    let gateway = Some(IpAddr::from([10, 0, 0, number]));
+    let place = Place { gateway, learn_at: Instant::NEVER, unanswered_at: None };
+    neighbourhood.places.push(place);
+}
+
+/// Who is asked in five rounds of a series, by number.
+fn series(neighbourhood: &mut Neighbourhood, from: Instant) -> Vec<Vec<u8>> {
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets()[3],
+        IpAddr::V6(_) => 0,
+    };
+    let round = |index: u64| neighbourhood.whom_to_ask(from + Span::from_ms(20 * index), 0, "near");
+    (0..5).map(round).map(|all| all.into_iter().map(number).collect()).collect()
+}
+
+#[test]
+fn five_rounds_ask_the_gateway_each_time_and_everybody_who_is_known_once() {
+    for has_answered in [false, true] {
+        let mut neighbourhood = Neighbourhood::new();
+        gateway_is(&mut neighbourhood, 254);
+        // Twelve that have left since; the gateway was heard first, and had to make room.
+        neighbourhood.remember(host(at(0), 254));
+        for number in 1..=12 {
+            let answered_at = has_answered.then(|| at(u64::from(number)));
+            neighbourhood.remember(Known { answered_at, ..host(at(u64::from(number)), number) });
+        }
+        let rounds = series(&mut neighbourhood, at(20));
+        assert_eq!(rounds[0], [12], "the newest one");
+        assert!(rounds[1..].iter().all(|round| round.contains(&254) && round.len() == MAX_ASKED));
+        for number in 1..=12 {
+            assert!(rounds[..3].iter().flatten().any(|asked| *asked == number), "{number} of {rounds:?}");
+        }
+        let again = series(&mut neighbourhood, at(60));
+        assert_eq!(again[0], [12], "a series of its own begins with the best one");
+    }
+}
+
+#[test]
+fn where_nobody_has_answered_yet_the_gateway_is_asked_first_and_then_who_was_heard_last() {
+    let mut neighbourhood = Neighbourhood::new();
+    gateway_is(&mut neighbourhood, 5);
+    (1..=12).for_each(|number| neighbourhood.remember(host(at(u64::from(number)), number)));
+    let rounds = series(&mut neighbourhood, at(20));
+    assert_eq!(rounds[..2], [vec![5], vec![5, 12, 11, 10, 9, 8, 7, 6]]);
+}
+
+#[test]
+fn a_cut_off_interface_is_tried_with_several() {
+    let mut neighbourhood = Neighbourhood::new();
+    (1..=12).for_each(|number| neighbourhood.remember(host(at(u64::from(number)), number)));
+    let once_a_second = (20..23).map(|s| neighbourhood.whom_to_ask(at(s), 0, "near").len());
+    assert_eq!(once_a_second.collect::<Vec<_>>(), [1, MAX_ASKED, MAX_ASKED]);
 }

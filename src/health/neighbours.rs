@@ -55,8 +55,8 @@ struct Series {
 /// The neighbours on one interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Neighbours {
-    /// The interface has no carrier.
-    is_dark: bool,
+    /// Whether the interface has carrier, once that is known.
+    has_carrier: Option<bool>,
     /// A neighbour was heard at this instant, or later.
     heard_at: Option<Instant>,
     asked_at: Option<Instant>,
@@ -85,10 +85,10 @@ pub struct NeighboursDeposit {
 impl Neighbours {
     /// Notes whether the interface has carrier. Questions that left without are none.
     pub fn note_carrier(&mut self, is_up: bool) {
-        if self.is_dark == is_up {
+        if self.is_dark() == is_up {
             self.forget_questions();
-            self.is_dark = !is_up;
         }
+        self.has_carrier = Some(is_up);
     }
 
     /// A neighbour was heard at `at` or later. Returns whether that is news: it was cut off, or asked.
@@ -133,12 +133,17 @@ impl Neighbours {
 
     /// It has no carrier here.
     pub fn is_dark(&self) -> bool {
-        self.is_dark
+        self.has_carrier == Some(false)
+    }
+
+    /// It is known whether it has carrier.
+    pub fn is_carrier_known(&self) -> bool {
+        self.has_carrier.is_some()
     }
 
     /// It has no carrier here, and had none there when the peer last spoke.
     pub fn is_dark_on_both(&self) -> bool {
-        self.is_dark && self.is_peer_dark
+        self.is_dark() && self.is_peer_dark
     }
 
     /// Since when the peer says that its own interface is cut off.
@@ -148,9 +153,9 @@ impl Neighbours {
 
     /// When the next question is due. `pace.quiet` says how urgent it is to know.
     pub fn due_at(&self, pace: Pace) -> Instant {
-        let Some(asked_at) = self.asked_at.filter(|_| !self.is_dark) else {
+        let Some(asked_at) = self.asked_at.filter(|_| !self.is_dark()) else {
             let never_asked = self.heard_at.map_or(Instant::ORIGIN, |at| at + pace.quiet);
-            return if self.is_dark { Instant::NEVER } else { never_asked };
+            return if self.is_dark() { Instant::NEVER } else { never_asked };
         };
         match (self.series, self.cut_off_at) {
             (Some(series), Some(_)) if asked_at >= series.began_at + HANDS_OVER_AFTER => {
@@ -205,7 +210,7 @@ impl Neighbours {
     /// can be asked: that is for the rules of carriers.
     pub fn view(&self, since: Instant) -> NeighbourView {
         match (self.heard_at, self.cut_off_at) {
-            _ if self.is_dark => NeighbourView::Unknown,
+            _ if self.is_dark() => NeighbourView::Unknown,
             (None, None) => NeighbourView::Unknown,
             (_, Some(_)) => NeighbourView::CutOff,
             (Some(at), None) if at > since => NeighbourView::Proven,
@@ -236,7 +241,7 @@ impl Neighbours {
 
     /// Whoever was a neighbour is none any more.
     pub fn forget(&mut self) {
-        *self = Self { is_dark: self.is_dark, is_peer_dark: self.is_peer_dark, ..Self::default() };
+        *self = Self { has_carrier: self.has_carrier, is_peer_dark: self.is_peer_dark, ..Self::default() };
     }
 
     /// Nobody is asked, and nothing is wrong.
@@ -254,7 +259,7 @@ impl Neighbours {
     pub fn state(&self) -> Interface {
         let since = self.peer_cut_off_at.unwrap_or(Instant::ORIGIN);
         match self.view(since) {
-            _ if self.is_dark => Interface::Dark,
+            _ if self.is_dark() => Interface::Dark,
             NeighbourView::CutOff => Interface::CutOff,
             NeighbourView::Proven if !self.is_lonely() => Interface::Proven,
             NeighbourView::Proven | NeighbourView::Unknown | NeighbourView::Unproven => Interface::Unknown,

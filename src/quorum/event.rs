@@ -27,10 +27,10 @@ pub enum Event<'a> {
     PathOpened(PathId),
     /// A path was lost by our own fault.
     PathLost(PathId),
-    /// Whether all interfaces of a group have carrier.
+    /// Whether all interfaces of a group have carrier, if not all of them have a place in the order that both
+    /// nodes have in common.
     Carrier(GroupId, bool),
-    /// Whether an interface of the configuration has carrier, by its place in the order that both nodes have
-    /// in common.
+    /// Whether an interface of the configuration has carrier, by its place in that order.
     Interface(u8, bool),
     /// What became of an order.
     Done(Token, Outcome),

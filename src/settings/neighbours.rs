@@ -1,6 +1,7 @@
 //! What this box's kernel knows of an interface: which of its own addresses are there, and who else can be.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use crate::gather::Gather;
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
 const V6_FOR_TWO: u32 = 126;
+/// How much of the kernel's routes is read.
+const READ_BYTES: usize = 4_096;
 
 /// Every address of this box, with its interface and its network's mask.
 pub fn addresses_of_box() -> Vec<(String, IpAddr, IpAddr)> {
@@ -109,16 +112,23 @@ pub fn hardware_address(interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
     bytes.gather_all()?.try_into().ok()
 }
 
-/// Whom the kernel knows on an interface, its gateway first (IPv4).
+/// Whom the kernel knows on an interface (IPv4).
 pub fn known_to_kernel(interface: &str) -> Vec<IpAddr> {
-    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
-    let (route, arp) = (read("/proc/net/route"), read("/proc/net/arp"));
-    gateways(&route, interface).chain(resolved(&arp, interface).map(|(ip, _)| ip)).gather()
+    let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
+    resolved(&arp, interface).map(|(ip, _)| ip).gather()
 }
 
-/// The gateways of an interface in `/proc/net/route`: name, destination, gateway, ..
-fn gateways<'a>(route: &'a str, interface: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
-    route.lines().filter_map(move |line| {
+/// The gateway of an interface (IPv4): the default one, which is at the top, or else one that is there. A
+/// router may know a million routes: they are not all read.
+pub fn default_gateway(interface: &str) -> Option<IpAddr> {
+    let mut top = [0; READ_BYTES];
+    let length = File::open("/proc/net/route").and_then(|mut file| file.read(&mut top)).unwrap_or(0);
+    gateway(str::from_utf8(top.get(..length)?).ok()?, interface)
+}
+
+/// The first gateway of an interface in `/proc/net/route`: name, destination, gateway, ..
+fn gateway(route: &str, interface: &str) -> Option<IpAddr> {
+    route.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let gateway = words.next().filter(|name| *name == interface).and(words.nth(1))?;
         let bits = u32::from_str_radix(gateway, 16).ok().filter(|bits| *bits != 0)?;
@@ -266,8 +276,8 @@ mod tests {
     fn the_kernel_tells_whom_it_knows_on_an_interface() {
         let route = "Iface Destination Gateway\neth0 00000000 FE00000A 0003\neth0 0000000A 00000000 0001\n";
         let expected = u32::from_str_radix("FE00000A", 16).map(|bits| IpAddr::from(bits.to_ne_bytes()));
-        assert_eq!(gateways(route, "eth0").collect::<Vec<_>>(), [expected.unwrap()]);
-        assert_eq!(gateways(route, "eth1").count(), 0);
+        assert_eq!(gateway(route, "eth0"), Some(expected.unwrap()));
+        assert_eq!(gateway(route, "eth1"), None);
         let arp = "IP address HW type Flags HW address Mask Device\n\
                    10.0.0.2 0x1 0x2 02:00:00:00:00:02 * eth0\n10.0.0.3 0x1 0x0 00:00:00:00:00:00 * eth0\n";
         let known: Vec<_> = resolved(arp, "eth0").collect();

@@ -28,6 +28,23 @@ fn what_is_dark_on_both_nodes_stops_nothing() {
     assert_no_overlap(&world);
 }
 
+/// Whoever serves alone, and has carrier on more than before, does not let go for that; nor where it is lost
+/// again, as long as the peer had none there when it was last heard.
+#[test]
+fn what_comes_back_to_who_serves_alone_stops_nothing() {
+    let mut world = dark_on(&[Side::B, Side::A]);
+    world.befall(Fault::PowerCut(Side::A));
+    assert!(takeover_takes(&mut world).is_some());
+    world.run_for(Span::from_s(60));
+    for change in [Fault::CarrierUp(Side::B, GATEWAY), Fault::CarrierDown(Side::B, GATEWAY)].repeat(3) {
+        world.befall(change);
+        world.run_for(Span::from_s(2));
+        assert_eq!(world.holders(GATEWAY), [Side::B], "{change:?}");
+    }
+    assert!(!has_recorded(&world, |record| matches!(record, Record::Releasing { .. })));
+    assert_no_overlap(&world);
+}
+
 #[test]
 fn what_is_dark_on_one_node_only_counts() {
     let mut world = dark_on(&[Side::B]);

@@ -13,7 +13,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::{now, span};
 use crate::lab::dice::Dice;
-use crate::lab::frames::{Mac, destination, is_for_many};
+use crate::lab::frames::{Mac, destination, is_for_many, source};
 use crate::lab::ledger::Hold;
 use crate::lab::namespace::Namespace;
 use crate::lab::packet::open_packet_socket;
@@ -21,7 +21,7 @@ use crate::lab::setup::{CLIENT, Setup, node_address};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::neighbours::{silence_port, wait_until_known};
-use crate::scene::{PATIENCE, Scene, ms};
+use crate::scene::{PATIENCE, Scene, at_most, ms};
 use crate::votes::Voted;
 
 const SIDES: [Side; 2] = [Side::A, Side::B];
@@ -57,6 +57,17 @@ impl Recording {
         self.node = mac.map(|mac| (mac, node_address(side, 0)));
         self.frames.drain(..self.frames.len().saturating_sub(FRAMES));
         assert!(self.frames.len() > 10, "{} frames reached {side:?}", self.frames.len());
+    }
+
+    /// The hardware address from which somebody's IPv4 packets reached the node.
+    fn mac_of(&self, ip: IpAddr) -> Mac {
+        let mut buffer = [0; 2048];
+        while let Ok(bytes) = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            if buffer[12..14] == IPV4 && buffer[26..30] == octets(ip) {
+                return source(&buffer[..bytes]).expect("a frame");
+            }
+        }
+        panic!("no packet of {ip}");
     }
 }
 
@@ -96,6 +107,16 @@ impl Liar {
             lies.extend(nodes.iter().map(|(mac, ip)| invented_neighbour(host, *mac, *ip)));
         }
         lies
+    }
+
+    /// Says something once.
+    fn say(&self, lies: &[Vec<u8>]) {
+        let interface = self.interface;
+        let say = || {
+            let socket = open_packet_socket(interface).expect("a socket");
+            lies.iter().for_each(|lie| assert!(send(socket.as_raw_fd(), lie, MsgFlags::empty()).is_ok()));
+        };
+        self.namespace.run_in(say).expect("the namespace");
     }
 
     /// Says all of it again and again.
@@ -143,11 +164,77 @@ fn sent_to(frame: &[u8], mac: Mac, ip: IpAddr) -> Option<Vec<u8>> {
 
 /// 'Here I am', an ARP reply to a node from a host that there is not.
 fn invented_neighbour(host: u8, mac: Mac, ip: IpAddr) -> Vec<u8> {
-    let IpAddr::V4(ip) = ip else { unreachable!("the laboratory has IPv4 addresses") };
     let own_mac = [2, 0, 0x5e, 0, 0, host];
     let own_ip = Ipv4Addr::new(10, 77, 0, 200 + host).octets();
     let reply = [0, 1, 8, 0, 6, 4, 0, 2];
-    [&mac[..], &own_mac, &ARP, &reply, &own_mac, &own_ip, &mac, &ip.octets()].concat()
+    [&mac[..], &own_mac, &ARP, &reply, &own_mac, &own_ip, &mac, &octets(ip)].concat()
+}
+
+/// Says to everybody that an address lives at a hardware address, which is not its own.
+fn forged_announcement(ip: IpAddr, mac: Mac) -> Vec<u8> {
+    let (everybody, own_mac) = ([0xff; 6], [2, 0, 0x5e, 0, 0, 0x66]);
+    let request = [0, 1, 8, 0, 6, 4, 0, 1];
+    [&everybody[..], &own_mac, &ARP, &request, &mac, &octets(ip), &[0; 6], &octets(ip)].concat()
+}
+
+fn octets(ip: IpAddr) -> [u8; 4] {
+    let IpAddr::V4(ip) = ip else { unreachable!("the laboratory has IPv4 addresses") };
+    ip.octets()
+}
+
+/// The active node loses its power. Required: taken over as always.
+fn assert_taken_over(mut scene: Scene) {
+    let lost = scene.power_cut(Side::A).expect("its processes die");
+    let (held, _) = scene.wait_for_service_by(Side::B);
+    println!("held after {}", held.since(lost));
+    assert!(held.since(lost) <= at_most(600), "held only after {}", held.since(lost));
+    scene.assert_never_both();
+}
+
+/// Fault: a host says once that the active node's own address lives at the hardware address of the client,
+/// the only third party; then the active node loses its power.
+/// Required: taken over as always.
+#[test]
+fn one_forged_frame_takes_no_neighbour_away() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving();
+        let liar = Liar::new(&scene);
+        wait_until_known(&scene);
+        thread::sleep(Duration::from_secs(8));
+        let active = node_address(Side::A, 0);
+        liar.say(&[forged_announcement(active, liar.recordings[Side::A.index()].mac_of(CLIENT))]);
+        // The kernel has believed it too, and would send to the client for a while.
+        scene.at_node(Side::B, &format!("arp -d {active}"));
+        thread::sleep(Duration::from_secs(2));
+        assert!(SIDES.into_iter().all(|side| !scene.is_in_jeopardy(side)));
+        assert_taken_over(scene);
+    });
+}
+
+/// Fault: nine hosts were heard, and have left, before the gateway of both nodes was heard, which nobody has
+/// asked yet; then the active node loses its power.
+/// Required: taken over as always.
+#[test]
+fn the_gateway_is_asked_however_many_have_left() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::new(Setup::default());
+        scene.switch().set(scene.client_port(0), PortRules::silent());
+        for side in SIDES {
+            scene.at_node(side, &format!("ip route add default via {CLIENT}"));
+            scene.begin(side);
+        }
+        scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("gw1 serves");
+        let left = |host: u8| {
+            let ip = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 200 + host));
+            forged_announcement(ip, [2, 0, 0x5e, 0, 0, host])
+        };
+        Liar::new(&scene).say(&(0..9).map(left).collect::<Vec<_>>());
+        thread::sleep(Duration::from_secs(1));
+        scene.switch().set(scene.client_port(0), PortRules::default());
+        scene.settle(Side::A);
+        thread::sleep(Duration::from_secs(1));
+        assert_taken_over(scene);
+    });
 }
 
 /// No fault but the liar, who sends as either node and as the client, so that the switch leads their frames

@@ -96,8 +96,9 @@ fn a_node_that_is_not_ready_is_better_than_none() {
 }
 
 /// Fault: one of the group's two interfaces is dark on both nodes, as a line that only one box can be plugged
-/// into; then the active node loses its power; then the agent of the other one is killed. Required: nothing
-/// moves; the backup takes over on time; and it goes on, alone.
+/// into; then the active node loses its power; then the agent of the other one is killed; then that one's
+/// interface is repaired, and dark once more. Required: nothing moves; the backup takes over on time; and it
+/// goes on, alone.
 #[test]
 fn the_rest_is_served_where_an_interface_is_dark_on_both() {
     testing::in_fair_lab(|| {
@@ -118,8 +119,15 @@ fn the_rest_is_served_where_an_interface_is_dark_on_both() {
         let agent = scene.agent(Side::B).expect("an agent");
         kill(agent, Signal::SIGKILL).expect("killed");
         thread::sleep(ms(4_000));
-        let holds = scene.holds();
-        assert!(matches!(&holds[..], [_, last] if last.side == Side::B && last.until.is_none()), "{holds:?}");
+        for is_lit in [true, false] {
+            scene.set_second_carrier(Side::B, is_lit).expect("done");
+            thread::sleep(ms(2_000));
+            let holds = scene.holds();
+            assert!(
+                matches!(&holds[..], [_, last] if last.side == Side::B && last.until.is_none()),
+                "lit: {is_lit}, {holds:?}"
+            );
+        }
         scene.assert_never_both();
     });
 }

@@ -54,15 +54,21 @@ impl Node {
     }
 
     /// Notes which groups have carrier enough: on all their interfaces, or on all but those that are dark on
-    /// both nodes, so that nobody could do better.
+    /// both nodes, so that nobody could do better. Both are read from one table, as soon as all interfaces of
+    /// a group are in it: between two words of one change a group would have no carrier for a moment, and be
+    /// let go.
     pub(super) fn note_carriers(&mut self) {
-        let (mut dark, mut excused) = (0_u32, 0_u32);
+        let (mut known, mut dark, mut excused) = (0_u32, 0_u32, 0_u32);
         for (index, neighbours) in self.neighbours.iter().enumerate() {
+            known |= if neighbours.is_carrier_known() { interface_bit(index) } else { 0 };
             dark |= if neighbours.is_dark() { interface_bit(index) } else { 0 };
             excused |= if neighbours.is_dark_on_both() { interface_bit(index) } else { 0 };
         }
         for (policy, group) in self.policy.groups.iter().zip(&mut self.groups) {
             let (lit, missing) = (policy.carriers & !dark, policy.carriers & dark);
+            if policy.carriers != 0 && policy.carriers & !known == 0 {
+                group.is_lit = missing == 0;
+            }
             let is_rest_lit = lit != 0 && missing != 0 && missing & !excused == 0;
             let has_carrier = group.is_lit || is_rest_lit;
             self.is_urgent |= core::mem::replace(&mut group.has_carrier, has_carrier) != has_carrier;

@@ -14,6 +14,7 @@ use crosswire::turn::{Source, Step, Waking};
 use super::checkers::LineEvidence;
 use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS, Who};
 use super::guard::Told;
+use super::rival::Rule;
 use super::story::Line;
 use super::wire::{Frame, STRANGER, mac};
 use super::world::{What, World};
@@ -283,7 +284,10 @@ impl World {
             let has_own = self.boxes[side.index()].own_links[group.index()];
             self.watch.dark[side.index()][usize::from(interface)] = !has_own;
             self.step(side, Event::Interface(interface, has_own));
-            self.step(side, Event::Carrier(group, has_carrier && has_own));
+            // The shipped node reads the carrier of a group off its interfaces, as all of them have a place.
+            if self.rule != Rule::Crosswire {
+                self.step(side, Event::Carrier(group, has_carrier && has_own));
+            }
         }
         for path in self.setup.policy.path_ids() {
             let event = if is_up(self, path) { Event::PathOpened(path) } else { Event::PathLost(path) };

@@ -138,6 +138,15 @@ impl World {
         }
     }
 
+    /// Nobody lets go for want of carrier who was told that all interfaces of the group have it.
+    pub(super) fn check_darkness(&mut self, side: Side, group: GroupId) {
+        let dark = &self.watch.dark[side.index()];
+        let is_own_dark = self.setup.own_links[group.index()] && dark[1 + group.index()];
+        if !dark[0] && !is_own_dark {
+            self.complain("carrier", format!("{side:?} lets {group:?} go for want of carrier, and has it"));
+        }
+    }
+
     /// After a turn: nobody serves on past its ack deadline whom the rules tell to let go.
     pub(in super::super) fn check_deadlines(&mut self, side: Side) {
         if self.node(side).is_none() {

@@ -21,8 +21,11 @@ impl World {
             Record::Releasing { reason: ReleaseReason::WitnessUnseen, .. }
             | Record::Releasing { reason: ReleaseReason::UnheardByPeer, .. }
             | Record::Releasing { reason: ReleaseReason::CutOff, .. }
-            | Record::Releasing { reason: ReleaseReason::NotGranted, .. }
-            | Record::Releasing { reason: ReleaseReason::NoCarrier, .. } => self.check_promise(side),
+            | Record::Releasing { reason: ReleaseReason::NotGranted, .. } => self.check_promise(side),
+            Record::Releasing { group, reason: ReleaseReason::NoCarrier, .. } => {
+                self.check_promise(side);
+                self.check_darkness(side, group);
+            }
             Record::CutOff { is_cut_off: true, .. } => self.check_cut_off(side),
             Record::Role { group, from, to } => {
                 self.watch.note_role(side, group.index(), to, self.now);
