@@ -4,25 +4,35 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
-    Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
-};
-
 /// A hardware address.
 pub type Mac = [u8; 6];
 
 /// A whole Ethernet frame without its checksum.
 pub type Frame = Vec<u8>;
 
-const ETHERNET_HEADER_BYTES: usize = 14;
+/// Where a frame that is for everybody goes.
+const BROADCAST: Mac = [0xff; 6];
+const NO_MAC: Mac = [0; 6];
+const ARP: [u8; 2] = [0x08, 0x06];
+const IPV6: [u8; 2] = [0x86, 0xdd];
+/// Hardware addresses of Ethernet, six bytes; protocol addresses of IPv4, four (RFC 826).
+const ETHERNET_AND_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
+const ARP_REQUEST: [u8; 2] = [0, 1];
+const ARP_REPLY: [u8; 2] = [0, 2];
 /// Every node of the link (RFC 4291 2.7.1).
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// The next header of an IPv6 packet (RFC 4443 1).
+const ICMPV6: u8 = 58;
 /// The hop limit without which neighbour discovery is not believed: no router has passed it on (RFC 4861
 /// 7.1).
 const HOP_LIMIT: u8 = 255;
-const NO_MAC: Mac = [0; 6];
+// RFC 4861 4.3, 4.4 and 4.6.1.
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const IS_ROUTER: u8 = 0x80;
+const OVERRIDE: u8 = 0x20;
+const SOURCE_LINK_ADDRESS: u8 = 1;
+const TARGET_LINK_ADDRESS: u8 = 2;
 
 /// Tells the link that `ip` is at `mac` now.
 ///
@@ -33,19 +43,14 @@ const NO_MAC: Mac = [0; 6];
 pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
     match ip {
         IpAddr::V4(ip) => {
-            let broadcast = EthernetAddress::BROADCAST.0;
-            let request = arp(ArpOperation::Request, (mac, ip), (NO_MAC, ip));
-            let reply = arp(ArpOperation::Reply, (mac, ip), (broadcast, ip));
+            let request = arp(ARP_REQUEST, (mac, ip), (NO_MAC, ip));
+            let reply = arp(ARP_REPLY, (mac, ip), (BROADCAST, ip));
             vec![request, reply]
         }
         IpAddr::V6(ip) => {
-            let router = if is_router { NdiscNeighborFlags::ROUTER } else { NdiscNeighborFlags::empty() };
-            let advert = NdiscRepr::NeighborAdvert {
-                flags: NdiscNeighborFlags::OVERRIDE | router,
-                target_addr: ip,
-                lladdr: Some(EthernetAddress(mac).into()),
-            };
-            vec![neighbour_discovery(mac, ip, ALL_NODES, advert)]
+            let flags = if is_router { OVERRIDE | IS_ROUTER } else { OVERRIDE };
+            let advert = [NEIGHBOUR_ADVERTISEMENT, flags];
+            vec![neighbour_discovery(mac, (ip, ALL_NODES), advert, ip, Some(TARGET_LINK_ADDRESS))]
         }
     }
 }
@@ -58,11 +63,11 @@ pub fn announcement(ip: IpAddr, mac: Mac, is_router: bool) -> Vec<Frame> {
 /// address up; ARP needs no such care and always asks with zero.
 pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
     match ip {
-        IpAddr::V4(ip) => arp(ArpOperation::Request, (mac, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip)),
+        IpAddr::V4(ip) => arp(ARP_REQUEST, (mac, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip)),
         IpAddr::V6(ip) => {
-            let lladdr = sender.map(|_| EthernetAddress(mac).into());
-            let solicit = NdiscRepr::NeighborSolicit { target_addr: ip, lladdr };
-            neighbour_discovery(mac, sender.unwrap_or(Ipv6Addr::UNSPECIFIED), solicited_node(ip), solicit)
+            let from_to = (sender.unwrap_or(Ipv6Addr::UNSPECIFIED), solicited_node(ip));
+            let told = sender.map(|_| SOURCE_LINK_ADDRESS);
+            neighbour_discovery(mac, from_to, [NEIGHBOUR_SOLICITATION, 0], ip, told)
         }
     }
 }
@@ -75,55 +80,64 @@ pub fn query(ip: IpAddr, sender: Option<Ipv6Addr>, mac: Mac) -> Frame {
 /// not answer at all.
 pub fn open_query(ip: IpAddr, mac: Mac) -> Option<Frame> {
     let IpAddr::V4(ip) = ip else { return None };
-    let mut frame =
-        arp(ArpOperation::Request, (EthernetAddress::BROADCAST.0, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip));
+    let mut frame = arp(ARP_REQUEST, (BROADCAST, Ipv4Addr::UNSPECIFIED), (NO_MAC, ip));
     frame.get_mut(6..12)?.copy_from_slice(&mac);
     Some(frame)
 }
 
-fn arp(operation: ArpOperation, source: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Frame {
-    let repr = ArpRepr::EthernetIpv4 {
-        operation,
-        source_hardware_addr: EthernetAddress(source.0),
-        source_protocol_addr: source.1,
-        target_hardware_addr: EthernetAddress(target.0),
-        target_protocol_addr: target.1,
-    };
-    ethernet(source.0, EthernetAddress::BROADCAST.0, EthernetProtocol::Arp, repr.buffer_len(), |payload| {
-        repr.emit(&mut ArpPacket::new_unchecked(payload));
-    })
+/// To everybody (RFC 826).
+fn arp(operation: [u8; 2], sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Frame {
+    let (sender_ip, target_ip) = (sender.1.octets(), target.1.octets());
+    let parts: [&[u8]; 9] = [
+        &BROADCAST,
+        &sender.0,
+        &ARP,
+        &ETHERNET_AND_IPV4,
+        &operation,
+        &sender.0,
+        &sender_ip,
+        &target.0,
+        &target_ip,
+    ];
+    parts.concat()
 }
 
-fn neighbour_discovery(mac: Mac, source: Ipv6Addr, destination: Ipv6Addr, message: NdiscRepr) -> Frame {
-    let message = Icmpv6Repr::Ndisc(message);
-    let header = Ipv6Repr {
-        src_addr: source,
-        dst_addr: destination,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: message.buffer_len(),
-        hop_limit: HOP_LIMIT,
-    };
-    let length = header.buffer_len() + message.buffer_len();
-    ethernet(mac, multicast_mac(destination), EthernetProtocol::Ipv6, length, |payload| {
-        let mut packet = Ipv6Packet::new_unchecked(payload);
-        header.emit(&mut packet);
-        let mut icmp = Icmpv6Packet::new_unchecked(packet.payload_mut());
-        message.emit(&source, &destination, &mut icmp, &ChecksumCapabilities::default());
-    })
-}
-
-fn ethernet(
-    from: Mac,
-    to: Mac,
-    ethertype: EthernetProtocol,
-    payload_bytes: usize,
-    fill: impl FnOnce(&mut [u8]),
+/// A message of neighbour discovery about `target`, with our hardware address as the option `told` (RFC 4861
+/// 4), in IPv6 (RFC 8200 3).
+fn neighbour_discovery(
+    mac: Mac,
+    (source, destination): (Ipv6Addr, Ipv6Addr),
+    [kind, flags]: [u8; 2],
+    target: Ipv6Addr,
+    told: Option<u8>,
 ) -> Frame {
-    let mut frame = EthernetFrame::new_unchecked(vec![0; ETHERNET_HEADER_BYTES + payload_bytes]);
-    let header = EthernetRepr { src_addr: EthernetAddress(from), dst_addr: EthernetAddress(to), ethertype };
-    header.emit(&mut frame);
-    fill(frame.payload_mut());
-    frame.into_inner()
+    let mut message = [&[kind, 0, 0, 0, flags, 0, 0, 0][..], &target.octets()].concat();
+    if let Some(option) = told {
+        // Its length counts in eight bytes.
+        message.extend([option, 1]);
+        message.extend(mac);
+    }
+    let length = u8::try_from(message.len()).unwrap_or(u8::MAX);
+    let addresses = [source.octets(), destination.octets()].concat();
+    let sum = checksum(&[&addresses[..], &[0, 0, 0, length, 0, 0, 0, ICMPV6], &message].concat());
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let parts: [&[u8]; 6] = [
+        &multicast_mac(destination),
+        &mac,
+        &IPV6,
+        &[0x60, 0, 0, 0, 0, length, ICMPV6, HOP_LIMIT],
+        &addresses,
+        &message,
+    ];
+    parts.concat()
+}
+
+/// The complement of the sum of all pairs of bytes in ones' complement (RFC 1071 1).
+fn checksum(bytes: &[u8]) -> u16 {
+    let pairs = bytes.chunks_exact(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = pairs.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !(((folded & 0xffff) + (folded >> 16)) as u16)
 }
 
 /// `ff02::1:ffXX:XXXX`, to which every holder of `ip` listens (RFC 4291 2.7.1).
@@ -189,7 +203,7 @@ mod tests {
     #[test]
     fn a_router_says_in_its_advertisement_that_it_is_one() {
         let frame = announcement("fd00::100".parse().unwrap(), MAC, true).remove(0);
-        assert_eq!(frame[ETHERNET_HEADER_BYTES + 40 + 4], 0xa0, "router and override");
+        assert_eq!(frame[14 + 40 + 4], 0xa0, "router and override");
         assert!(is_checksum_right(&frame));
     }
 
