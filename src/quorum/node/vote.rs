@@ -40,8 +40,8 @@ pub(super) struct Vote {
     /// Whether it was last recorded to count, and since when.
     has_said_counts: bool,
     said_at: Instant,
-    /// It is that of a file that was read before, while the peer was not heard: what both nodes had agreed and
-    /// what was granted binds until the peer is heard. It is asked for nothing.
+    /// It is that of a file that was read before, while the peer was not heard: what both nodes had agreed
+    /// and what was granted binds until the peer is heard. It is asked for nothing.
     is_former: bool,
 }
 
@@ -91,8 +91,8 @@ impl Vote {
 }
 
 impl Node {
-    /// Goes on with what an earlier agent has left. One that went by no witness that votes, or by one that did
-    /// not count, goes on without until it hears the peer: a new one in the file ends no service.
+    /// Goes on with what an earlier agent has left. One that went by no witness that votes, or by one that
+    /// did not count, goes on without until it hears the peer: a new one in the file ends no service.
     pub(super) fn succeed_vote(&mut self, now: Instant, left: Option<&VoteDeposit>) {
         match left {
             Some(left) if left.is_former && left.agreement.counting() != Counting::No => {
