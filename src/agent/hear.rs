@@ -157,9 +157,9 @@ impl Agent<'_> {
     }
 
     /// Notes the carrier of an interface. A group needs carrier on all its interfaces that count: the node
-    /// reads that off them, unless one of them has no place among those that it knows. A LAN path
-    /// without carrier is blind, unless it is a cable from box to box: there the peer is gone, as long as our
-    /// own end is switched on.
+    /// reads that off them, unless one of them has no place among those that it knows. A LAN path without
+    /// carrier is blind, unless it is a cable from box to box: there the peer is gone, as long as our own end
+    /// is switched on.
     pub(super) fn note_carrier(&mut self, now: Instant, interface: u8, is_up: bool) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
         if let Some(carrier) = self.carriers.get_mut(usize::from(interface)) {

@@ -29,7 +29,7 @@ pub struct AgentProcess<'a> {
     pid: Option<Pid>,
     /// What was deposited last.
     deposit: OpaqueDeposit,
-    /// The deposit speaks of other witnesses than those of now.
+    /// What the file of the deposit says otherwise than that of now.
     differences: Differences,
 }
 

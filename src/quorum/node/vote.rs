@@ -20,7 +20,7 @@ use crate::reasons::Verdict;
 use crate::status::VoteStatus;
 use crate::time::{Instant, Span};
 use crate::vote::agreement::{Agreement, Counting};
-use crate::vote::claimant::{Claimant, Need};
+use crate::vote::claimant::{Claimant, Hearsay, Need};
 use crate::vote::wire::{Reply, Run};
 use crate::vote::{GroupBits, VoteView, group_bit};
 
@@ -115,6 +115,11 @@ impl Node {
         self.ask_votes_as(former.claimant.run());
     }
 
+    /// The witness of the file that is read now, which is asked.
+    fn asked_vote(&self) -> Option<&Vote> {
+        self.vote.as_ref().filter(|vote| !vote.is_former)
+    }
+
     /// The voting witness is asked as this run of the node.
     pub fn ask_votes_as(&mut self, run: Run) {
         self.vote.iter_mut().for_each(|vote| vote.claimant.run_as(run));
@@ -145,7 +150,7 @@ impl Node {
 
     /// What our beats say of the witness.
     pub(super) fn does_vote_count(&self) -> bool {
-        self.vote.as_ref().is_some_and(|vote| vote.agreement.does_count() && !vote.is_former)
+        self.asked_vote().is_some_and(|vote| vote.agreement.does_count())
     }
 
     /// Brings our word of the witness up to date. Nobody would hear another word while the peer is silent:
@@ -193,7 +198,7 @@ impl Node {
     /// What is claimed now: what is served and not acknowledged, and what would be taken. A node that cannot
     /// serve claims nothing.
     pub(super) fn vote_claims(&self, now: Instant) -> GroupBits {
-        let Some(vote) = self.vote.as_ref().filter(|vote| !vote.is_former) else { return 0 };
+        let Some(vote) = self.asked_vote() else { return 0 };
         if self.guard != GuardState::Fine {
             return 0;
         }
@@ -212,7 +217,7 @@ impl Node {
 
     /// When the next question leaves if nothing new is claimed.
     pub(super) fn vote_due_at(&self) -> Instant {
-        let Some(vote) = self.vote.as_ref().filter(|vote| !vote.is_former) else { return Instant::NEVER };
+        let Some(vote) = self.asked_vote() else { return Instant::NEVER };
         vote.asked_at.map_or(Instant::ORIGIN, |at| at + vote.gap)
     }
 
@@ -265,14 +270,12 @@ impl Node {
     pub(super) fn vote_view(&self, now: Instant, id: GroupId) -> VoteView {
         let Some(vote) = &self.vote else { return VoteView::NotNeeded };
         let is_granted = now < self.grant_ends_at(id);
-        let is_kept_for_peer = || {
-            let holds = vote.claimant.hearsay().is_some_and(|said| said.holds & group_bit(id.index()) != 0);
-            holds && vote.claimant.is_answering(now, self.slowest_dead_after())
-        };
         match (vote.agreement.counting(), is_granted) {
             (Counting::No, _) | (Counting::Disputed, true) => VoteView::NotNeeded,
             (Counting::Yes, true) => VoteView::Granted,
-            (Counting::Yes | Counting::Disputed, false) if is_kept_for_peer() => VoteView::Elsewhere,
+            (Counting::Yes | Counting::Disputed, false) if self.kept_for_peer(now, id).is_some() => {
+                VoteView::Elsewhere
+            }
             (Counting::Yes | Counting::Disputed, false) => VoteView::Missing,
         }
     }
@@ -280,10 +283,14 @@ impl Node {
     /// The peer has asked the witness lately, and the witness keeps the group for it: it serves, as far as
     /// can be known. One that asks no more may be off, and its grant stand all the same.
     pub(super) fn is_granted_there(&self, now: Instant, id: GroupId) -> bool {
-        let Some(claimant) = self.vote.as_ref().map(|vote| &vote.claimant) else { return false };
-        let is_so =
-            claimant.hearsay().is_some_and(|said| said.holds & group_bit(id.index()) != 0 && !said.is_quiet);
-        is_so && claimant.is_answering(now, self.slowest_dead_after())
+        self.kept_for_peer(now, id).is_some_and(|said| !said.is_quiet)
+    }
+
+    /// What the witness said last, if it answers and keeps the group for the peer.
+    fn kept_for_peer(&self, now: Instant, id: GroupId) -> Option<Hearsay> {
+        let claimant = &self.vote.as_ref()?.claimant;
+        let said = claimant.hearsay().filter(|said| said.holds & group_bit(id.index()) != 0)?;
+        claimant.is_answering(now, self.slowest_dead_after()).then_some(said)
     }
 
     /// From when on a holder needs a grant: from its ack deadline. Behind a goodbye from two dead_after on,
@@ -323,7 +330,7 @@ impl Node {
 
     /// The voting witness, as `status` tells it.
     pub(super) fn vote_status(&self, now: Instant) -> Option<VoteStatus> {
-        let vote = self.vote.as_ref().filter(|vote| !vote.is_former)?;
+        let vote = self.asked_vote()?;
         let said = vote.claimant.hearsay();
         Some(VoteStatus {
             answered: said.map(|said| now.since(said.asked_at)),
