@@ -17,6 +17,7 @@ use crate::lab::frames::{Mac, destination, is_for_many, source};
 use crate::lab::ledger::Hold;
 use crate::lab::namespace::Namespace;
 use crate::lab::packet::open_packet_socket;
+use crate::lab::ping::checksum;
 use crate::lab::setup::{CLIENT, Setup, node_address};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
@@ -151,10 +152,8 @@ fn sent_to(frame: &[u8], mac: Mac, ip: IpAddr) -> Option<Vec<u8>> {
     let packet = &mut frame[ETHERNET_HEADER_BYTES..];
     packet[16..20].copy_from_slice(&ip.octets());
     packet[10..12].fill(0);
-    let words = packet[..IPV4_HEADER_BYTES].chunks_exact(2);
-    let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    packet[10..12].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    let sum = checksum(&packet[..IPV4_HEADER_BYTES]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
     // UDP without a checksum (RFC 768).
     if packet[9] == 17 {
         packet[IPV4_HEADER_BYTES + 6..IPV4_HEADER_BYTES + 8].fill(0);
@@ -293,7 +292,7 @@ fn forged_echo_replies_make_no_two_nodes_serve() {
         thread::sleep(Duration::from_secs(2));
         scene.cable().heal();
         thread::sleep(Duration::from_secs(2));
-        part(&scene);
+        scene.part();
         scene.switch().set(scene.client_port(0), PortRules::silent());
         liar.lie(Duration::from_secs(8));
         scene.assert_never_both();
@@ -318,7 +317,7 @@ fn forged_votes_make_no_two_nodes_serve() {
         voted.scene.cable().heal();
         thread::sleep(Duration::from_secs(2));
         voted.end_witness();
-        voted.part();
+        voted.scene.part();
         liar.lie(Duration::from_secs(10));
         let scene = &voted.scene;
         scene.assert_never_both();
@@ -330,10 +329,4 @@ fn forged_votes_make_no_two_nodes_serve() {
         voted.scene.expect_soon("service", PATIENCE, |scene| scene.ping().answering());
         voted.scene.assert_never_both();
     });
-}
-
-/// Nothing passes between the nodes; both reach everybody else.
-fn part(scene: &Scene) {
-    scene.switch().part(Some(SIDES.map(|side| scene.port(side, 0))));
-    scene.cable().cut();
 }

@@ -273,6 +273,14 @@ impl Scene {
         (held, self.ping().wait_for_answer_after(held, PATIENCE).expect("the client is served"))
     }
 
+    /// Neither node hears the other any more; both reach everybody else. Returns since when.
+    pub fn part(&self) -> Instant {
+        let since = now();
+        self.switch().part(Some([Side::A, Side::B].map(|side| self.port(side, 0))));
+        self.cable().cut();
+        since
+    }
+
     /// Blocks or passes the heartbeats of the LAN; everything else passes, and carrier is kept.
     pub fn block_lan_beats(&self, blocked: bool) {
         let rule = Rule { blocked_udp_port: blocked.then_some(LAN_PORT), ..Rule::default() };

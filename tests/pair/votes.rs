@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crosswire::pair::Side;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Span;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -50,15 +50,6 @@ impl Voted {
                 scene.say(side, &["status"]).text.contains("both nodes count on it")
             });
         }
-    }
-
-    /// Neither node hears the other any more; both reach everybody else. Returns since when.
-    pub fn part(&self) -> Instant {
-        let since = now();
-        let ports = [Side::A, Side::B].map(|side| self.scene.port(side, 0));
-        self.scene.switch().part(Some(ports));
-        self.scene.cable().cut();
-        since
     }
 
     /// The witness dies, if it has not.
@@ -108,7 +99,7 @@ fn row_29_both_paths_cut_and_both_reach_the_voting_witness() {
     testing::in_fair_lab(|| {
         let voted = Voted::new(Setup::default());
         let scene = &voted.scene;
-        let since = voted.part();
+        let since = voted.scene.part();
         thread::sleep(Duration::from_secs(5));
         scene.assert_nothing_moved(Side::A, since);
         let why = scene.say(Side::B, &["why"]).text;
@@ -195,7 +186,7 @@ fn row_30_dead_cable_then_power_cut_with_a_voting_witness() {
 fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
     testing::in_fair_lab(|| {
         let mut voted = Voted::new(Setup::default());
-        let since = voted.part();
+        let since = voted.scene.part();
         thread::sleep(Duration::from_secs(2));
         for _ in 0..3 {
             voted.end_witness();
@@ -212,7 +203,7 @@ fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
         let mut voted = Voted::new(Setup::default());
         // The peer is quiet for so long that the grant stands: the holder serves on without the witness.
         voted.scene.power_cut(Side::B).expect("its processes die");
-        let since = voted.part();
+        let since = voted.scene.part();
         thread::sleep(Duration::from_secs(20));
         voted.end_witness();
         thread::sleep(Duration::from_secs(2));
