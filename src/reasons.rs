@@ -159,7 +159,7 @@ pub enum Block {
     PeerAnswers,
     /// The safety rule asks to wait until the peer's slowest release mechanism must have fired.
     Lease,
-    /// The allowance for clock drift after dead_after has not passed.
+    /// The peer has not been silent for long enough yet, with the allowance for clock drift.
     Drift,
     /// No witness answers us: it may be we who are cut off.
     WitnessUnseen,

@@ -105,7 +105,8 @@ pub(super) fn write_silence(settings: &Settings, proof: &Proof, out: &mut String
         writeln!(
             out,
             "  While the voting witness {to} answers both nodes, none of this is done without its grant, and \
-                with it a path that was broken before changes nothing."
+                with it a path that was broken before changes nothing. A power loss that the modem lines \
+                show is taken over no sooner then."
         )?;
     }
     let cold_start = exact(settings.policy.cold_start);

@@ -93,7 +93,9 @@ pub fn block(block: Block, peer: &str) -> String {
                     must have let go"
             )
         }
-        Block::Drift => "dead_after has passed; allowing for clock drift".to_string(),
+        Block::Drift => {
+            format!("waiting until {peer} has been silent for long enough, with 1 % for clocks that drift")
+        }
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::CutOff => "no neighbour answers here: it may be this node that is cut off".to_string(),
         Block::NotGranted => {

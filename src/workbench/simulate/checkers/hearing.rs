@@ -306,8 +306,8 @@ impl World {
         }
         let clock = self.boxes[side.index()].clock;
         let local = clock.local(self.now);
-        let is_dead = matches!(reason, TakeReason::Dead | TakeReason::Granted);
-        let is_power_loss = is_dead && self.is_power_loss_shown(side);
+        // A grant takes no shortcut.
+        let is_power_loss = reason == TakeReason::Dead && self.is_power_loss_shown(side);
         let shortest =
             self.file(side).paths.iter().map(|path| path.timing.dead_after).min().unwrap_or_default();
         let window = if is_power_loss { self.shortest_late_after(side) } else { shortest };
