@@ -1,38 +1,36 @@
-//! From the text of a TOML file to its [`Tree`]. What cannot be read goes into a list of errors, and the rest
+//! From the text of a TOML file to its [`Tree`]. What cannot be read goes into a list of faults, and the rest
 //! is read all the same.
 //!
-//! `toml_parser` finds the parts. They are put together as the crate `toml` does it, and a test holds this to
-//! it; its own tree, values and errors do more than is needed here, and the router build has no room.
+//! A file is read as the crate `toml` reads it, and a test holds this to it. That crate, and the parser below
+//! it, do more than is needed here, and the router build has no room.
 
 use std::borrow::Cow;
 use std::mem::{replace, take};
 
-use toml_parser::decoder::ScalarKind;
-use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
-use toml_parser::{ParseError, Source, Span};
-
-use super::tree::{Array, At, Entry, Integer, Tree, Value};
+use super::scan::{Fault, Read, Scanner};
+use super::tree::{Array, At, Entry, Tree, Value};
 
 /// How deep values may lie in one another, and keys in one key.
-const MAX_DEPTH: u32 = 80;
-/// What the error says of a key, or of a table, that is there twice.
+const MAX_DEPTH: usize = 80;
+/// What is said of a key, or of a table, that is there twice.
 pub(super) const DUPLICATE: &str = "duplicate key";
 
 /// A key, or a part of one that has dots.
 struct Key<'t> {
     name: Cow<'t, str>,
-    span: Span,
+    at: usize,
+    end: usize,
 }
 
 impl<'t> Key<'t> {
     /// The name and where it stands.
     fn placed(&self) -> At<Cow<'t, str>> {
-        At { at: self.span.start(), value: self.name.clone() }
+        At { at: self.at, value: self.name.clone() }
     }
 
     /// What is wrong with it.
-    fn error(&self, what: impl Into<Cow<'static, str>>) -> ParseError {
-        ParseError::new(what).with_unexpected(self.span)
+    fn fault(&self, what: &'static str) -> Fault {
+        Fault { at: self.at, end: self.end, what, remedy: "give it another name" }
     }
 }
 
@@ -52,98 +50,107 @@ struct FullKey<'t> {
 
 /// `[name]` or `[[name]]`.
 struct Header<'t> {
-    /// `None` if it could not be read.
-    name: Option<FullKey<'t>>,
+    name: FullKey<'t>,
     at: usize,
     is_array: bool,
 }
 
 /// Reads a whole file: all that can be read of it, and everything that is wrong with the rest.
-pub(super) fn parse(text: &str) -> (Tree<'_>, Vec<ParseError>) {
-    let source = Source::new(text);
-    let tokens = source.lex().into_vec();
-    let mut events: Vec<Event> = Vec::with_capacity(tokens.len());
-    let mut errors: Vec<ParseError> = Vec::new();
-    let mut strict = ValidateWhitespace::new(&mut events, source);
-    parse_document(&tokens, &mut RecursionGuard::new(&mut strict, MAX_DEPTH), &mut errors);
-    let root = Builder { events: &events, source, errors: &mut errors }.document();
-    (root, errors)
+pub(super) fn parse(text: &str) -> (Tree<'_>, Vec<Fault>) {
+    let mut reader = Reader { scanner: Scanner::new(text), depth: 0, faults: Vec::new() };
+    let root = reader.document();
+    (root, reader.faults)
 }
 
-/// What has not been put into the tree yet.
-struct Builder<'e, 't> {
-    events: &'e [Event],
-    source: Source<'t>,
-    errors: &'e mut Vec<ParseError>,
+/// A file that is being read.
+struct Reader<'t> {
+    scanner: Scanner<'t>,
+    /// How many arrays and tables in braces are open.
+    depth: usize,
+    faults: Vec<Fault>,
 }
 
-impl<'t> Builder<'_, 't> {
-    fn next(&mut self) -> Option<Event> {
-        let (event, rest) = self.events.split_first()?;
-        self.events = rest;
-        Some(*event)
-    }
-
-    fn kind_ahead(&self, index: usize) -> Option<EventKind> {
-        self.events.get(index).map(Event::kind)
-    }
-
-    fn skip_space(&mut self) {
-        if self.kind_ahead(0) == Some(EventKind::Whitespace) {
-            self.next();
-        }
-    }
-
+impl<'t> Reader<'t> {
     fn document(&mut self) -> Tree<'t> {
         let (mut root, mut table, mut header) = (Tree::default(), Tree::default(), None);
-        while let Some(event) = self.next() {
-            match event.kind() {
-                EventKind::StdTableOpen | EventKind::ArrayTableOpen => {
-                    self.finish_table(&mut root, take(&mut table), header.take());
-                    let next = self.header(event);
-                    table = self.start_table(&mut root, &next);
-                    header = Some(next);
-                }
-                EventKind::SimpleKey => {
-                    let Some(key) = self.key(event) else { break };
-                    self.skip_space();
-                    if self.next().is_none_or(|event| event.kind() != EventKind::KeyValSep) {
-                        break;
+        let mut is_lost = false;
+        while self.scanner.ahead().is_some() {
+            let line = self.line(&mut root, &mut table, &mut header);
+            // What follows a line that cannot be read may belong to it.
+            is_lost = match line {
+                Ok(()) => false,
+                Err(fault) => {
+                    if !is_lost {
+                        self.faults.push(fault);
                     }
-                    self.skip_space();
-                    let value = self.value();
-                    self.enter(&mut table, &key, value);
+                    self.scanner.skip_line();
+                    self.scanner.end_of_line();
+                    true
                 }
-                _ => {}
-            }
+            };
         }
         self.finish_table(&mut root, table, header);
         root
     }
 
-    fn header(&mut self, open: Event) -> Header<'t> {
-        let is_array = open.kind() == EventKind::ArrayTableOpen;
-        let mut name = None;
-        while let Some(event) = self.next() {
-            match event.kind() {
-                EventKind::ArrayTableClose | EventKind::StdTableClose => break,
-                EventKind::SimpleKey => name = self.key(event),
-                _ => {}
-            }
+    /// A header, a key with its value, or nothing; then the end of the line.
+    fn line(
+        &mut self,
+        root: &mut Tree<'t>,
+        table: &mut Tree<'t>,
+        header: &mut Option<Header<'t>>,
+    ) -> Read<()> {
+        self.scanner.skip_blanks();
+        let at = self.scanner.at();
+        if self.scanner.take(b'[') {
+            self.finish_table(root, take(table), header.take());
+            let next = self.header(at)?;
+            *table = self.start_table(root, &next);
+            *header = Some(next);
+        } else if !matches!(self.scanner.ahead(), None | Some(b'#' | b'\r' | b'\n')) {
+            let (key, value) = self.pair()?;
+            self.enter(table, &key, value);
         }
-        Header { name, at: open.span().start(), is_array }
+        self.scanner.skip_blanks();
+        self.scanner.comment()?;
+        if self.scanner.end_of_line() {
+            return Ok(());
+        }
+        let at = self.scanner.at();
+        self.scanner.skip_line();
+        Err(self.scanner.fault(at, "the line goes on after its end", "one key and one value make a line"))
+    }
+
+    fn header(&mut self, at: usize) -> Read<Header<'t>> {
+        let is_array = self.scanner.take(b'[');
+        let close = if is_array { "close it with ]]" } else { "close it with ]" };
+        self.scanner.skip_blanks();
+        let name = self.key()?;
+        for _ in 0..if is_array { 2 } else { 1 } {
+            self.scanner.expect(b']', "a table's name is not closed", close)?;
+        }
+        Ok(Header { name, at, is_array })
+    }
+
+    /// A key and its value.
+    fn pair(&mut self) -> Read<(FullKey<'t>, At<Value<'t>>)> {
+        let key = self.key()?;
+        self.scanner.expect(b'=', "a key has no value", "write KEY = VALUE")?;
+        self.scanner.skip_blanks();
+        Ok((key, self.value()?))
     }
 
     /// The table that a header begins: a new one, or one that had only been named by longer names.
     fn start_table(&mut self, root: &mut Tree<'t>, header: &Header<'t>) -> Tree<'t> {
-        let Some(FullKey { path, last }) = header.name.as_ref().filter(|_| !header.is_array) else {
+        let FullKey { path, last } = &header.name;
+        if header.is_array {
             return Tree::default();
-        };
+        }
         let Some(parent) = self.descend(root, path, By::Header) else { return Tree::default() };
         let Ok(index) = parent.position(&last.name) else { return Tree::default() };
         let old = parent.entries.remove(index).value.value;
         if !matches!(&old, Value::Table(table) if table.is_implicit && !table.is_dotted) {
-            self.errors.push(last.error(DUPLICATE));
+            self.faults.push(last.fault(DUPLICATE));
         }
         let Value::Table(table) = old else { return Tree::default() };
         Tree { is_implicit: false, is_dotted: false, ..table }
@@ -155,7 +162,7 @@ impl<'t> Builder<'_, 't> {
             *root = table;
             return;
         };
-        let Some(FullKey { path, last }) = name else { return };
+        let FullKey { path, last } = name;
         let Some(parent) = self.descend(root, &path, By::Header) else { return };
         let table = At { at, value: Value::Table(table) };
         if !is_array {
@@ -168,7 +175,7 @@ impl<'t> Builder<'_, 't> {
         let new = At { at, value: Value::Array(Array { elements: Vec::new(), is_of_tables: true }) };
         match parent.value_or(last.placed(), new) {
             Value::Array(array) if array.is_of_tables => array.elements.push(table),
-            _ => self.errors.push(last.error(DUPLICATE)),
+            _ => self.faults.push(last.fault(DUPLICATE)),
         }
     }
 
@@ -182,11 +189,11 @@ impl<'t> Builder<'_, 't> {
         let (is_dotted, is_inline) = (by != By::Header, by == By::KeyInBraces);
         for key in path {
             let new = Value::Table(Tree { is_implicit: true, is_dotted, is_inline, ..Tree::default() });
-            let value = table.value_or(key.placed(), At { at: key.span.start(), value: new });
+            let value = table.value_or(key.placed(), At { at: key.at, value: new });
             table = match inner(value, by) {
                 Ok(table) => table,
                 Err(what) => {
-                    self.errors.push(key.error(what));
+                    self.faults.push(key.fault(what));
                     return None;
                 }
             };
@@ -212,147 +219,119 @@ impl<'t> Builder<'_, 't> {
     fn insert(&mut self, parent: &mut Tree<'t>, key: &Key<'t>, value: At<Value<'t>>, is_mixed: bool) {
         match parent.position(&key.name) {
             Err(index) if !is_mixed => parent.entries.insert(index, Entry { key: key.placed(), value }),
-            _ => self.errors.push(key.error(DUPLICATE)),
+            _ => self.faults.push(key.fault(DUPLICATE)),
         }
     }
 
-    /// A key of which the first part has been read; `None` if it has too many parts.
-    fn key(&mut self, first: Event) -> Option<FullKey<'t>> {
-        let mut path = Vec::new();
-        let mut last = self.part(first);
-        while self.is_key_continued() {
-            while self.kind_ahead(0).is_some_and(|kind| kind != EventKind::SimpleKey) {
-                self.next();
+    /// A key, with the blanks behind it.
+    fn key(&mut self) -> Read<FullKey<'t>> {
+        let (at, mut path) = (self.scanner.at(), Vec::new());
+        let mut last = self.part()?;
+        while self.scanner.take(b'.') {
+            self.scanner.skip_blanks();
+            path.push(replace(&mut last, self.part()?));
+        }
+        if path.len() >= MAX_DEPTH { Err(self.too_deep(at)) } else { Ok(FullKey { path, last }) }
+    }
+
+    fn part(&mut self) -> Read<Key<'t>> {
+        let at = self.scanner.at();
+        let name = self.scanner.key()?;
+        let end = self.scanner.at();
+        self.scanner.skip_blanks();
+        Ok(Key { name, at, end })
+    }
+
+    fn too_deep(&self, at: usize) -> Fault {
+        self.scanner.fault(at, "this lies too deep", "no key of this file lies in more than four others")
+    }
+
+    fn value(&mut self) -> Read<At<Value<'t>>> {
+        let at = self.scanner.at();
+        let value = match self.scanner.ahead() {
+            Some(b'"' | b'\'') => Value::Text(self.scanner.string(true)?),
+            Some(open @ (b'[' | b'{')) => {
+                if self.depth >= MAX_DEPTH {
+                    return Err(self.too_deep(at));
+                }
+                self.depth += 1;
+                self.scanner.take(open);
+                let value = if open == b'[' { self.array() } else { self.inline_table() };
+                self.depth -= 1;
+                value?
             }
-            let Some(event) = self.next() else { break };
-            path.push(replace(&mut last, self.part(event)));
-        }
-        if path.len() >= MAX_DEPTH as usize {
-            self.errors.push(ParseError::new("recursion limit"));
-            return None;
-        }
-        Some(FullKey { path, last })
-    }
-
-    /// Whether a dot follows.
-    fn is_key_continued(&self) -> bool {
-        let dot = usize::from(self.kind_ahead(0) == Some(EventKind::Whitespace));
-        self.kind_ahead(dot) == Some(EventKind::KeySep)
-    }
-
-    fn part(&mut self, event: Event) -> Key<'t> {
-        let mut name = Cow::Borrowed("");
-        if let Some(raw) = self.source.get(event) {
-            raw.decode_key(&mut name, self.errors);
-        }
-        Key { name, span: event.span() }
-    }
-
-    fn value(&mut self) -> At<Value<'t>> {
-        let event = self.next().filter(|event| is_value(event.kind()));
-        let nothing = Value::Integer(Integer { digits: Cow::Borrowed("0"), radix: 10 });
-        event.map_or(At { at: 0, value: nothing }, |event| self.value_from(event))
-    }
-
-    fn value_from(&mut self, event: Event) -> At<Value<'t>> {
-        let value = match event.kind() {
-            EventKind::ArrayOpen => self.array(),
-            EventKind::InlineTableOpen => self.inline_table(),
-            _ => self.scalar(event),
+            _ => self.scanner.scalar()?,
         };
-        At { at: event.span().start(), value }
+        Ok(At { at, value })
     }
 
-    fn scalar(&mut self, event: Event) -> Value<'t> {
-        let mut text = Cow::Borrowed("");
-        let Some(raw) = self.source.get(event) else { return Value::Text(text) };
-        match raw.decode_scalar(&mut text, self.errors) {
-            ScalarKind::String => Value::Text(text),
-            ScalarKind::Boolean(flag) => Value::Flag(flag),
-            ScalarKind::Integer(radix) => Value::Integer(Integer { digits: text, radix: radix.value() }),
-            ScalarKind::Float => Value::Fraction,
-            // No key takes one: whether there is such a day does not matter.
-            ScalarKind::DateTime => Value::Date,
+    fn array(&mut self) -> Read<Value<'t>> {
+        let mut elements = Vec::new();
+        while !self.closes(b']')? {
+            elements.push(self.value()?);
+            self.separates(
+                b']',
+                "an array is not closed",
+                "put , between its elements and ] after the last",
+            )?;
         }
+        Ok(Value::Array(Array { elements, is_of_tables: false }))
     }
 
-    fn array(&mut self) -> Value<'t> {
-        let (mut elements, mut current) = (Vec::new(), None);
-        while let Some(event) = self.next() {
-            match event.kind() {
-                kind if is_value(kind) => current = Some(self.value_from(event)),
-                EventKind::ValueSep => elements.extend(current.take()),
-                EventKind::ArrayClose => {
-                    elements.extend(current.take());
-                    break;
-                }
-                kind if is_between(kind) => {}
-                _ => break,
-            }
-        }
-        Value::Array(Array { elements, is_of_tables: false })
-    }
-
-    fn inline_table(&mut self) -> Value<'t> {
+    fn inline_table(&mut self) -> Read<Value<'t>> {
         let mut table = Tree { is_inline: true, ..Tree::default() };
-        let (mut current_key, mut current) = (None, None);
-        while let Some(event) = self.next() {
-            match event.kind() {
-                kind if is_value(kind) => current = Some(self.value_from(event)),
-                EventKind::SimpleKey => current_key = self.key(event).or(current_key),
-                kind @ (EventKind::ValueSep | EventKind::InlineTableClose) => {
-                    if let (Some(key), Some(value)) = (current_key.take(), current.take()) {
-                        self.enter_inline(&mut table, &key, value);
-                    }
-                    if kind == EventKind::InlineTableClose {
-                        break;
-                    }
-                }
-                kind if kind == EventKind::KeyValSep || is_between(kind) => {}
-                _ => break,
-            }
+        while !self.closes(b'}')? {
+            let (key, value) = self.pair()?;
+            self.enter_inline(&mut table, &key, value);
+            self.separates(
+                b'}',
+                "a table in braces is not closed",
+                "put , between its keys and } after the last",
+            )?;
         }
-        Value::Table(table)
+        Ok(Value::Table(table))
     }
-}
 
-/// Whether a value begins here.
-fn is_value(kind: EventKind) -> bool {
-    matches!(kind, EventKind::InlineTableOpen | EventKind::ArrayOpen | EventKind::Scalar)
-}
+    /// The end comes next.
+    fn closes(&mut self, close: u8) -> Read<bool> {
+        self.scanner.skip_between()?;
+        Ok(self.scanner.take(close))
+    }
 
-/// What says nothing between values: spaces, comments, and what has been reported already.
-fn is_between(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Error | EventKind::Whitespace | EventKind::Comment | EventKind::Newline)
+    /// A comma comes next, or the end, which is left for [`Self::closes`].
+    fn separates(&mut self, close: u8, what: &'static str, remedy: &'static str) -> Read<()> {
+        self.scanner.skip_between()?;
+        if self.scanner.ahead() == Some(close) { Ok(()) } else { self.scanner.expect(b',', what, remedy) }
+    }
 }
 
 /// The table that a value is, or the newest one of an array of tables; else why nothing can be added to it.
-fn inner<'r, 't>(value: &'r mut Value<'t>, by: By) -> Result<&'r mut Tree<'t>, Cow<'static, str>> {
+fn inner<'r, 't>(value: &'r mut Value<'t>, by: By) -> Result<&'r mut Tree<'t>, &'static str> {
     let (is_dotted, is_inline) = (by != By::Header, by == By::KeyInBraces);
-    let kind = match value {
-        Value::Table(table) if table.is_inline && !is_inline => "inline table",
+    match value {
+        Value::Table(table) if table.is_inline && !is_inline => Err("is a table that its brace has closed"),
+        Value::Table(table) if is_dotted && !table.is_implicit => Err(DUPLICATE),
         Value::Table(table) => {
-            if is_dotted && !table.is_implicit {
-                return Err(Cow::Borrowed(DUPLICATE));
-            }
             table.is_dotted |= is_dotted;
-            return Ok(table);
+            Ok(table)
         }
         Value::Array(array) if array.is_of_tables && !is_inline => {
             match array.elements.last_mut().map(|last| &mut last.value) {
-                Some(Value::Table(table)) => return Ok(table),
-                _ => "array",
+                Some(Value::Table(table)) => Ok(table),
+                _ => Err(NO_TABLE),
             }
         }
-        Value::Array(_) => "array",
-        Value::Text(_) => "string",
-        Value::Integer(_) => "integer",
-        Value::Fraction => "float",
-        Value::Flag(_) => "boolean",
-        Value::Date => "datetime",
-    };
-    Err(Cow::Owned(format!("cannot extend value of type {kind} with a dotted key")))
+        Value::Array(_)
+        | Value::Text(_)
+        | Value::Integer(_)
+        | Value::Fraction
+        | Value::Flag(_)
+        | Value::Date => Err(NO_TABLE),
+    }
 }
+
+/// Said of a key below something that holds no keys.
+const NO_TABLE: &str = "has a value, and cannot be a table too";
 
 #[cfg(test)]
 #[path = "document_tests.rs"]

@@ -1,11 +1,10 @@
-//! The crate `toml` makes the same of any text, and finds the same wrong with it, but for days and hours that
-//! there are not: no key takes a date.
+//! The crate `toml` makes the same of any text that is TOML, and refuses what we refuse. Dates, and numbers
+//! with a fraction, may be any: no key takes one.
 
 use proptest::prelude::*;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::syntax::message;
 use super::*;
 
 /// Lines of a file that get in each other's way.
@@ -44,9 +43,45 @@ const LINES: [&str; 32] = [
     "g =\n",
 ];
 /// Pieces that make sense of nothing.
-const PIECES: [&str; 26] = [
-    "a", "b", ".", "=", "[", "]", "[[", "]]", "{", "}", ",", "\n", "\r\n", " ", "\t", "\"", "'", "\"\"\"",
-    "\\u00e9", "0x", "1_", "+1", "inf", "\u{e9}", "\u{7f}", "#",
+const PIECES: [&str; 38] = [
+    "a",
+    "b",
+    ".",
+    "=",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    ",",
+    "\n",
+    "\r\n",
+    " ",
+    "\t",
+    "\"",
+    "'",
+    "\"\"\"",
+    "\\u00e9",
+    "0x",
+    "1_",
+    "+1",
+    "inf",
+    "\u{e9}",
+    "\u{7f}",
+    "#",
+    "\\",
+    "\\x41",
+    "\\U0001F600",
+    "\\e",
+    "\\\n  ",
+    "\r",
+    "0b1",
+    "0o7",
+    "01",
+    "+0x1",
+    "-0",
+    "'''",
 ];
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -85,24 +120,36 @@ fn is_same(ours: &At<Value<'_>>, theirs: &Spanned<DeValue<'_>>) -> bool {
     is_same_value && ours.at == theirs.span().start
 }
 
-/// Whether this is said of a date that is none.
-fn is_of_a_date(said: &str) -> bool {
-    ["invalid date", "invalid time", "invalid offset"].iter().any(|of_a_date| said.starts_with(of_a_date))
+/// Whether a date, or a number with a fraction, is somewhere in it.
+fn holds_what_no_key_takes(tree: &Tree<'_>) -> bool {
+    fn is_one(value: &Value<'_>) -> bool {
+        match value {
+            Value::Fraction | Value::Date => true,
+            Value::Array(array) => array.elements.iter().any(|element| is_one(&element.value)),
+            Value::Table(tree) => holds_what_no_key_takes(tree),
+            Value::Text(_) | Value::Integer(_) | Value::Flag(_) => false,
+        }
+    }
+    tree.entries.iter().any(|entry| is_one(&entry.value.value))
 }
 
 fn check(text: &str) {
-    let (tree, errors) = parse(text);
+    let (tree, faults) = parse(text);
     let (table, expected) = DeTable::parse_recoverable(text);
-    let span = |error: &ParseError| error.unexpected().map(|span| span.start()..span.end());
-    let errors: Vec<_> = errors.iter().map(|error| (span(error), message(error))).collect();
-    let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|error| (error.span(), first_line(error.message())))
-        .filter(|(_, said)| !is_of_a_date(said))
-        .collect();
-    assert_eq!(errors, expected, "{text}");
-    assert!(is_same_table(&tree, table.get_ref()), "{text}\n{tree:?}\n{table:?}");
+    let is_refused = !faults.is_empty() || holds_what_no_key_takes(&tree);
+    if expected.is_empty() && is_refused {
+        let read = format!("{table:?}");
+        let holds_one = read.contains("Datetime(") || read.contains("Float(");
+        assert!(holds_one, "{text}\n{faults:?}");
+        return;
+    }
+    assert_eq!(expected.is_empty(), !is_refused, "{text}\n{expected:?}");
+    // What is there twice does no harm to the rest.
+    let is_harmless = faults.iter().all(|fault| fault.what == DUPLICATE)
+        && expected.iter().all(|error| error.message() == DUPLICATE);
+    if is_harmless {
+        assert!(is_same_table(&tree, table.get_ref()), "{text}\n{tree:?}\n{table:?}");
+    }
 }
 
 proptest! {
@@ -128,11 +175,50 @@ proptest! {
 }
 
 #[test]
-fn what_lies_too_deep_is_refused_as_toml_refuses_it() {
-    for depth in [78, 79, 80, 81, 200] {
-        check(&format!("a = {}{}", "[".repeat(depth), "]".repeat(depth)));
-        check(&format!("a = {}1{}\nb = 1", "{x = ".repeat(depth), "}".repeat(depth)));
-        check(&format!("{}a = 1\nb = 1", "a.".repeat(depth)));
-        check(&format!("[{}a]\nb = 1\n[c]\nd = 1", "a.".repeat(depth)));
+fn what_lies_too_deep_is_refused() {
+    for (depth, is_good) in [(79, true), (80, true), (81, false), (100_000, false)] {
+        let is_read = |text: &str| parse(text).1.is_empty();
+        assert_eq!(is_read(&format!("a = {}{}", "[".repeat(depth), "]".repeat(depth))), is_good, "{depth}");
+        assert_eq!(is_read(&format!("a = {}1{}", "{x = ".repeat(depth), "}".repeat(depth))), is_good);
+        assert_eq!(is_read(&format!("{}a = 1", "a.".repeat(depth - 1))), is_good, "{depth}");
+        assert_eq!(is_read(&format!("[{}a]", "a.".repeat(depth - 1))), is_good, "{depth}");
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_its_place() {
+    for (text, at, what) in [
+        ("a = 'x", 4, "a quote is not closed"),
+        ("a = \"x\n", 4, "a quote is not closed"),
+        ("a = \"\"\"x\n", 4, "a quote is not closed"),
+        ("a = \"\\q\"", 5, "a backslash stands for nothing that is known"),
+        ("a = \"\\ud800\"", 5, "a backslash stands for nothing that is known"),
+        ("a = \"\u{1}\"", 5, "a string holds a control character"),
+        ("# \u{7f}", 2, "a comment holds a control character"),
+        ("a = x", 4, "a value is no number, and not true or false"),
+        ("a = 01", 4, "a value is no number, and not true or false"),
+        ("a =", 3, "a value is missing"),
+        ("= 1", 0, "a key is missing"),
+        ("a.", 2, "a key is missing"),
+        ("a 1", 2, "a key has no value"),
+        ("a = 1 b = 2", 6, "the line goes on after its end"),
+        ("[a", 2, "a table's name is not closed"),
+        ("[[a]", 4, "a table's name is not closed"),
+        ("a = [1 2]", 7, "an array is not closed"),
+        ("a = {b = 1 c = 2}", 11, "a table in braces is not closed"),
+        ("a = 1\na.b = 1", 6, "has a value, and cannot be a table too"),
+        ("a = {}\n[a.b]", 8, "is a table that its brace has closed"),
+        ("a = 1\na = 2", 6, DUPLICATE),
+    ] {
+        let mut said: Vec<_> = parse(text).1.iter().map(|fault| (fault.at, fault.what)).collect();
+        // What is reported twice is shown once.
+        said.dedup();
+        assert_eq!(said, [(at, what)], "{text}");
+    }
+}
+
+#[test]
+fn a_line_that_cannot_be_read_does_not_hide_a_later_one() {
+    let said: Vec<_> = parse("a = x\nb = 1\nc = \n").1.iter().map(|fault| fault.at).collect();
+    assert_eq!(said, [4, 16]);
 }

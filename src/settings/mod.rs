@@ -16,6 +16,7 @@ pub mod neighbours;
 mod nodes;
 mod paths;
 mod routes;
+mod scan;
 mod script;
 mod service;
 mod syntax;
