@@ -155,6 +155,8 @@ pub enum FromGuard {
         interface: u8,
         /// Hardware address of the interface: frames from it are our own.
         mac: [u8; 6],
+        /// Of neighbour discovery, else of ARP.
+        is_v6: bool,
     },
     /// A packet socket on which all ARP or neighbour discovery frames of an interface arrive, and on which
     /// its neighbours are asked; its descriptor rides along.

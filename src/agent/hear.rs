@@ -1,7 +1,7 @@
 //! What arrives, handed to the node event by event.
 
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use crosswire::pair::{GroupId, PathId};
 use crosswire::quorum::Event;
@@ -12,7 +12,6 @@ use crosswire::time::Instant;
 use crosswire::turn::Source;
 use log::warn;
 use nix::errno::Errno;
-use nix::sys::socket::{LinkAddr, getsockname};
 
 use super::guard_end::FromGuardEnd;
 use super::ports::Read;
@@ -25,13 +24,6 @@ use crate::logger;
 use crate::operator::control::{LostKind, WatchdogReport};
 use crate::operator::words;
 use crate::settings::{PathDevice, VirtualAddress};
-
-impl Listener {
-    /// The protocol that it hears, as the kernel knows it.
-    fn protocol(&self) -> Option<u16> {
-        getsockname::<LinkAddr>(self.descriptor.as_raw_fd()).ok().map(|address| address.protocol())
-    }
-}
 
 impl Agent<'_> {
     /// Hands in all that has arrived there. A lapsed lease is released before anything that waited in a
@@ -93,8 +85,8 @@ impl Agent<'_> {
                 }
             }
             (FromGuard::Path { path, errno }, None) => self.path_is_away(now, path, Errno::from_raw(errno)),
-            (FromGuard::Listener { interface, mac }, Some(descriptor)) => {
-                self.become_listener(Listener { interface, mac, descriptor });
+            (FromGuard::Listener { interface, mac, is_v6 }, Some(descriptor)) => {
+                self.become_listener(Listener { interface, mac, is_v6, descriptor });
             }
             (FromGuard::Neighbours { interface, mac, is_v6 }, Some(socket)) => {
                 let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
@@ -249,9 +241,8 @@ impl Agent<'_> {
     /// Takes over a listener. There is one for each protocol of an interface. A listener from before the
     /// interface had another hardware address would take our own frames for somebody else's.
     fn become_listener(&mut self, new: Listener) {
-        let protocol = new.protocol();
         self.listeners.retain(|known| {
-            known.interface != new.interface || known.mac == new.mac && known.protocol() != protocol
+            known.interface != new.interface || known.mac == new.mac && known.is_v6 != new.is_v6
         });
         self.listeners.push(new);
     }

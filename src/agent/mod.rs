@@ -71,6 +71,7 @@ const MAX_KINDS: usize = 48;
 struct Listener {
     interface: u8,
     mac: [u8; 6],
+    is_v6: bool,
     descriptor: OwnedFd,
 }
 

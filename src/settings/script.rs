@@ -23,8 +23,9 @@ const LSB_DIRECTORY: &str = "/etc/init.d";
 const OCF_DIRECTORY: &str = "/usr/lib/ocf/resource.d";
 /// Where Heartbeat looks first.
 const HA_DIRECTORY: &str = "/etc/ha.d/resource.d";
-const FORMS: &str =
-    "write \"lsb:NAME\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
+/// Where systemctl is, on a merged /usr and elsewhere.
+const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
+const FORMS: &str = "write \"lsb:NAME\", \"systemd:UNIT\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
 const KEYS: [&str; 8] =
     ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 const READY_KEYS: [&str; 4] = ["run", "monitor", "monitor_timeout", "failures"];
@@ -227,6 +228,7 @@ fn parse(text: &str) -> Result<Parsed, Wrong> {
         Some(("ocf", name)) => parse_ocf(name, words),
         Some(("ha", name)) => parse_ha(name, words),
         Some(("exec", path)) => parse_exec(path, words),
+        Some(("systemd", unit)) => parse_systemd(unit, words),
         _ => Err(("is not a kind of script that this version runs", FORMS)),
     }
 }
@@ -294,6 +296,16 @@ fn parse_exec(path: &str, arguments: Vec<String>) -> Result<Parsed, Wrong> {
     Ok(Parsed::of(Standard::Exec, vec![PathBuf::from(path)], arguments))
 }
 
+fn parse_systemd(unit: &str, more: Vec<String>) -> Result<Parsed, Wrong> {
+    // What a name may hold (systemd.unit(5)); one that begins with a dash would be an option.
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    if unit.is_empty() || unit.starts_with('-') || !unit.bytes().all(is_good) || !more.is_empty() {
+        return Err(("does not name one unit", "write \"systemd:NAME\", as in \"systemd:wg-quick@wg0\""));
+    }
+    let programs = SYSTEMCTL.map(PathBuf::from);
+    Ok(Parsed::of(Standard::Systemd, programs.into(), vec![unit.to_string()]))
+}
+
 impl Parsed {
     fn of(standard: Standard, programs: Vec<PathBuf>, arguments: Vec<String>) -> Self {
         Self { standard, programs, arguments, parameters: Vec::new() }
@@ -357,6 +369,9 @@ mod tests {
         let exec = parsed("exec:/usr/local/bin/route-up eth1 \"two words\"");
         assert_eq!((exec.standard, paths(&exec)), (Standard::Exec, vec!["/usr/local/bin/route-up"]));
         assert_eq!(exec.arguments, ["eth1", "two words"]);
+        let unit = parsed("systemd:wg-quick@wg0.service");
+        assert_eq!((unit.standard, paths(&unit)), (Standard::Systemd, SYSTEMCTL.to_vec()));
+        assert_eq!(unit.arguments, ["wg-quick@wg0.service"]);
     }
 
     #[test]
@@ -383,7 +398,11 @@ mod tests {
             "exec:/bin/",
             "exec:/bin/ls 'x",
             "exec:/bin/l\ns",
-            "systemd:dnsmasq",
+            "systemd:",
+            "systemd:--now",
+            "systemd:a b",
+            "systemd:a/b",
+            "upstart:x",
             &long,
         ];
         for text in bad {

@@ -120,6 +120,8 @@ pub enum Standard {
     Ha,
     /// A program of the operator's: arguments first, then the action.
     Exec,
+    /// A unit of systemd (systemctl(1)): the action first, then the unit.
+    Systemd,
 }
 
 /// A service script.

@@ -1,4 +1,4 @@
-//! An IPv4 address on one interface and an IPv6 address on another, in one group.
+//! An IPv4 address and an IPv6 address: on two interfaces in one group, and on one interface in two.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
@@ -105,6 +105,48 @@ fn row_23_a_stranger_has_the_other_familys_address() {
         assert!(scene.log_of(Side::B).contains(&format!("{mac} answers for an address of it")));
         scene.client().rtnl().delete_address(index, OUTSIDE, 64).expect("the stranger goes");
         scene.wait_for(Wanted::Only(Side::B), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
+        wait_for_outside(&scene, Side::B);
+        assert_never_both(&scene);
+    });
+}
+
+/// A pair that serves both on one interface, each as a group of its own.
+fn serving_on_one() -> Scene {
+    let more = format!("[group.six]\nprefer = \"gw1\"\naddresses = [\"{OUTSIDE}/64@eth0\"]");
+    let mut scene = Scene::new(Setup { more, ..Setup::default() });
+    for side in [Side::A, Side::B] {
+        scene.begin(side);
+    }
+    scene.settle(Side::A);
+    wait_for_outside(&scene, Side::A);
+    scene
+}
+
+/// Fault: both addresses are on one interface, the cable is cut, and the LAN drops the beats alone.
+/// Required: the probe finds the IPv4 address, whatever listens for the IPv6 one: nothing moves.
+#[test]
+fn both_families_on_one_interface_are_asked_for() {
+    testing::in_lab(|| {
+        let scene = serving_on_one();
+        scene.block_lan_beats(true);
+        scene.cable().cut();
+        thread::sleep(ms(WATCHED_MS));
+        assert_never_both(&scene);
+        for ip in [VIP, OUTSIDE] {
+            let holds = scene.log().holds(ip).expect("the observer lost nothing");
+            assert!(holds.iter().all(|hold| hold.side == Side::A), "{ip}: {holds:?}");
+        }
+    });
+}
+
+/// Fault: both addresses are on one interface, and both processes of the active node are killed.
+/// Required: the peer takes over when the kernel has let go, never before.
+#[test]
+fn both_families_on_one_interface_are_waited_for() {
+    testing::in_lab(|| {
+        let mut scene = serving_on_one();
+        scene.kill(Side::A).expect("both processes die");
+        scene.wait_for_service_by(Side::B);
         wait_for_outside(&scene, Side::B);
         assert_never_both(&scene);
     });

@@ -36,7 +36,7 @@ pub fn twins(settings: &Settings) -> Vec<String> {
         None
     };
     let twins = names.iter().zip(listeners).filter_map(|(name, listeners)| {
-        let mac = listeners.iter().flatten().find_map(twin_of)?;
+        let mac = listeners.iter().flat_map(|(_, listener)| listener).find_map(twin_of)?;
         Some(words::twin(name, mac, settings.peer_name()))
     });
     twins.gather()

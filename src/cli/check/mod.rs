@@ -3,6 +3,7 @@
 
 #[cfg(feature = "compare")]
 mod agreed;
+mod boot;
 mod groups;
 mod lans;
 #[cfg(feature = "compare")]
@@ -41,14 +42,16 @@ options! {
         peer: bool = flag("--peer"),
         /// Say only what is wrong, as JSON
         json: bool = flag("--json"),
+        /// The timing proof too: what happens when, and what every group waits for
+        verbose: bool = flag("-v"),
         /// Where the daemon's control socket is
         run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
     }
 }
 
-/// Writes the timing proof; or on standard error, a line each, what is wrong with the file, or what this box
-/// lacks: a device, an interface, a script or a good key file. Without the key file the daemon does not
-/// start; without the others it does.
+/// Says that all is well, beside warnings, with the timing proof if it is asked for; or on standard error, a
+/// line each, what is wrong with the file, or what this box lacks: a device, an interface, a script or a good
+/// key file. Without the key file the daemon does not start; without the others it does.
 pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     if options.peer {
         return compare(options, out);
@@ -57,7 +60,8 @@ pub fn run(options: &CheckOptions, out: &mut impl Write) -> Exit {
     let exit = if found.is_ok() { Exit::Done } else { Exit::Configuration };
     let text = match found {
         found if options.json => survey::json_text(&found),
-        Ok(note) => note,
+        Ok(note) if options.verbose => note,
+        Ok(note) => survey::summary(&note),
         Err(errors) => return complain_of(&errors),
     };
     // A reader that has gone away cannot be told.
@@ -116,10 +120,13 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     }
     let _ = write_proof(&settings, &mut note);
     if options.offline {
-        let _ =
-            writeln!(note, "\nThe file is sound for {whom}. The file alone was read: no box was looked at.");
+        let _ = writeln!(
+            note,
+            "\nOK: the file is sound for {whom}. The file alone was read: no box was looked at."
+        );
         return Ok(note);
     }
+    boot::write_doubly_started(&settings, &mut note);
     for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
         let _ = writeln!(note, "\nWARNING [lan]: {warning}");
     }
@@ -131,7 +138,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if problems.is_empty() {
         survey::write_doubts(&settings, &mut note);
     }
-    note.push_str("\nThis box has what it takes.\n");
+    let _ = writeln!(note, "\nOK: {me} has what it takes.");
     if problems.is_empty() { Ok(note) } else { Err(problems) }
 }
 

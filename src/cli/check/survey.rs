@@ -48,6 +48,15 @@ pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
     json::line(&Document { code: exit.code(), findings }) + "\n"
 }
 
+/// What has to be read of a note in which all is well: whose it is, the warnings, and that it is so.
+pub fn summary(note: &str) -> String {
+    let is_needed =
+        |line: &&str| [WARNING, "OK: ", "SHADOW: "].iter().any(|mark| plain::cut(line, mark).is_some());
+    let lines = note.lines().take(1).chain(note.lines().skip(1).filter(is_needed));
+    let lines: Vec<&str> = lines.map(str::trim).gather();
+    lines.join("\n") + "\n"
+}
+
 fn warning(line: &str) -> Option<Finding<'_>> {
     let (code, text) = plain::cut(plain::cut(line, WARNING)?.1, "]: ")?;
     Some(Finding { severity: "warning", code, place: "", text, remedy: "" })

@@ -115,10 +115,10 @@ impl Guard<'_> {
 
     fn open_listeners(&mut self, interface: u8) {
         let Some(name) = self.settings.interfaces.get(usize::from(interface)) else { return };
-        for listener in probe::listeners(self.settings, name) {
+        for (is_v6, listener) in probe::listeners(self.settings, name) {
             match listener {
                 Ok(Listener { socket, mac }) => {
-                    self.tell(&FromGuard::Listener { interface, mac }, Some(socket))
+                    self.tell(&FromGuard::Listener { interface, mac, is_v6 }, Some(socket))
                 }
                 Err(errno) => warn!("{name}: probes cannot hear answers here: {}", errno.desc()),
             }

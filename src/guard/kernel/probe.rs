@@ -59,20 +59,21 @@ pub fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>
     open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(&outlet, &frame))
 }
 
-/// Opens the listeners of one interface: one for each protocol in which an answer may come.
-pub fn listeners(settings: &Settings, interface: &str) -> Vec<nix::Result<Listener>> {
+/// Opens the listeners of one interface: one for each protocol in which an answer may come, each with whether
+/// it is for IPv6.
+pub fn listeners(settings: &Settings, interface: &str) -> Vec<(bool, nix::Result<Listener>)> {
     let addresses = asked_for_on(settings, interface);
-    let protocols =
-        [(Hears::Arp, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (Hears::NeighbourDiscovery, IpAddr::is_ipv6)];
-    let in_use = protocols.into_iter().filter(|(_, is_of)| addresses.iter().any(is_of));
-    in_use.map(|(hears, _)| Listener::open(interface, hears, &addresses)).gather()
+    let open = |is_v6: bool| {
+        let hears = if is_v6 { Hears::NeighbourDiscovery } else { Hears::Arp };
+        (is_v6, Listener::open(interface, hears, &addresses))
+    };
+    families(&addresses).map(open).gather()
 }
 
 /// Opens the sockets on which the neighbours of one interface are heard and asked, each with whether it is
 /// for IPv6. They keep little: what a flood brings between two looks is dropped.
 pub fn lookouts(settings: &Settings, interface: &str) -> Vec<(bool, nix::Result<Listener>)> {
     let addresses = asked_for_on(settings, interface);
-    let is_used = |is_v6: bool| addresses.iter().any(|ip| ip.is_ipv6() == is_v6);
     let open = |is_v6: bool| {
         let hears = if is_v6 { Hears::AnyNeighbourDiscovery } else { Hears::AnyArp };
         let listener = Listener::open(interface, hears, &[]);
@@ -81,7 +82,12 @@ pub fn lookouts(settings: &Settings, interface: &str) -> Vec<(bool, nix::Result<
         }
         (is_v6, listener)
     };
-    [false, true].into_iter().filter(|is_v6| is_used(*is_v6)).map(open).gather()
+    families(&addresses).map(open).gather()
+}
+
+/// Of which families these addresses are: whether of IPv6.
+fn families(addresses: &[IpAddr]) -> impl Iterator<Item = bool> {
+    [false, true].into_iter().filter(|is_v6| addresses.iter().any(|ip| ip.is_ipv6() == *is_v6))
 }
 
 /// Room of a socket on which neighbours are heard: some ten frames, with what the kernel keeps for each.
@@ -115,7 +121,7 @@ mod tests {
 
     /// What a listener of `near` hears until it has heard of `last`, and a quarter of a second later, without
     /// repeats.
-    fn answers(listener: &nix::Result<Listener>, last: Option<&str>) -> Vec<String> {
+    fn answers((_, listener): &(bool, nix::Result<Listener>), last: Option<&str>) -> Vec<String> {
         let listener = listener.as_ref().expect("a listener");
         let mut ips: Vec<String> = Vec::new();
         let mut frame = [0; 2_048];
@@ -145,7 +151,8 @@ mod tests {
             let group = &settings.groups[0];
             let listeners = listeners(&settings, "near");
             let sender = Sender::open().expect("a sender");
-            assert_eq!(listeners.len(), 2);
+            let families: Vec<bool> = listeners.iter().map(|(is_v6, _)| *is_v6).collect();
+            assert_eq!(families, [false, true]);
             assert_eq!(send(&sender, &settings, &group.addresses), Ok(()));
             assert_eq!(answers(&listeners[0], Some("10.9.0.2")), ["10.9.0.2"], "only the peer itself");
             assert_eq!(answers(&listeners[1], None), Vec::<String>::new());

@@ -22,6 +22,8 @@ use crate::settings::{INTERRUPT_GRACE, Script, Standard};
 /// How long after SIGKILL a process may still be there (it hangs in the kernel) before it is left to itself.
 const KILL_GRACE: Span = Span::from_s(5);
 /// Exit code of LSB and OCF for a program that is not running: for `stop` the state that was asked for.
+/// What systemctl answers for a unit that is not loaded (systemctl(1), EXIT STATUS).
+const NOT_LOADED: i32 = 5;
 const NOT_RUNNING: i32 = 7;
 /// Exit codes of an OCF agent whose resource runs, but in another state than 0 says: promoted, degraded, or
 /// both (OCF 1.1, 3.3.2).
@@ -255,7 +257,9 @@ impl Run {
         }
         let is_well = match self.standard {
             Standard::Ha => self.said.is_running,
-            Standard::Lsb | Standard::Ocf | Standard::Exec => is_success(self.standard, self.action, how),
+            Standard::Lsb | Standard::Ocf | Standard::Exec | Standard::Systemd => {
+                is_success(self.standard, self.action, how)
+            }
         };
         if !is_well {
             if !self.is_hushed {
@@ -294,6 +298,7 @@ fn word(script: &Script, action: Action) -> &'static str {
         (Action::Stop, _) => "stop",
         (Action::Monitor, Standard::Lsb | Standard::Ha) => "status",
         (Action::Monitor, Standard::Ocf | Standard::Exec) => "monitor",
+        (Action::Monitor, Standard::Systemd) => "is-active",
     }
 }
 
@@ -306,9 +311,10 @@ fn is_success(standard: Standard, action: Action, how: Ended) -> bool {
     match (standard, action, how) {
         (_, _, Ended::Exited(0)) => true,
         (Standard::Lsb | Standard::Ocf | Standard::Ha, Action::Stop, Ended::Exited(NOT_RUNNING)) => true,
+        (Standard::Systemd, Action::Stop, Ended::Exited(NOT_LOADED)) => true,
         (Standard::Ocf, Action::Monitor, Ended::Exited(code)) => OCF_RUNNING.contains(&code),
         (
-            Standard::Lsb | Standard::Ocf | Standard::Ha | Standard::Exec,
+            Standard::Lsb | Standard::Ocf | Standard::Ha | Standard::Exec | Standard::Systemd,
             Action::Start | Action::Stop | Action::Monitor,
             Ended::Exited(_) | Ended::Killed(_),
         ) => false,

@@ -114,15 +114,18 @@ fn a_script_sees_its_argument_and_environment_and_nothing_else() {
 
 #[test]
 fn exit_codes_mean_what_each_standard_says() {
-    use Standard::{Exec, Ha, Lsb, Ocf};
+    use Standard::{Exec, Ha, Lsb, Ocf, Systemd};
     for (standards, action, code, expected) in [
-        (&[Lsb, Ocf, Ha, Exec][..], Action::Start, 0, true),
-        (&[Lsb, Ocf, Ha, Exec], Action::Start, 1, false),
-        (&[Lsb, Ocf, Ha, Exec], Action::Start, 7, false),
-        (&[Lsb, Ocf, Ha, Exec], Action::Stop, 0, true),
+        (&[Lsb, Ocf, Ha, Exec, Systemd][..], Action::Start, 0, true),
+        (&[Lsb, Ocf, Ha, Exec, Systemd], Action::Start, 1, false),
+        (&[Lsb, Ocf, Ha, Exec, Systemd], Action::Start, 7, false),
+        (&[Lsb, Ocf, Ha, Exec, Systemd], Action::Stop, 0, true),
         (&[Lsb, Ocf, Ha], Action::Stop, 7, true),
-        (&[Exec], Action::Stop, 7, false),
+        (&[Exec, Systemd], Action::Stop, 7, false),
         (&[Lsb, Ocf, Ha, Exec], Action::Stop, 5, false),
+        // The unit is not loaded.
+        (&[Systemd], Action::Stop, 5, true),
+        (&[Systemd], Action::Start, 5, false),
     ] {
         for standard in standards {
             let said = is_success(*standard, action, Ended::Exited(code));
@@ -136,6 +139,15 @@ fn exit_codes_mean_what_each_standard_says() {
         let (_dir, script) = script(&format!("exit {code}"));
         assert_eq!(to_end(&mut start(&script, action)), expected, "{action:?} {code}");
     }
+}
+
+/// systemctl takes the action first.
+#[test]
+fn a_unit_is_named_after_the_action() {
+    let (dir, mut script) = script("echo \"$@\" > arguments");
+    (script.standard, script.arguments) = (Standard::Systemd, vec!["wg-quick@wg0".to_owned()]);
+    assert!(to_end(&mut start(&script, Action::Stop)));
+    assert_eq!(file(&dir, "arguments"), "stop wg-quick@wg0\n");
 }
 
 #[test]
@@ -321,11 +333,11 @@ fn a_script_that_is_ended_before_it_begins_does_not_end_the_guard() {
 
 #[test]
 fn a_look_is_judged_as_each_standard_says_and_logged_only_if_it_fails() {
-    use Standard::{Exec, Ha, Lsb, Ocf};
+    use Standard::{Exec, Ha, Lsb, Ocf, Systemd};
     for (standards, body, expected) in [
-        (&[Lsb, Ocf, Exec][..], "exit 0", true),
-        (&[Lsb, Ocf, Exec], "echo running; exit 1", false),
-        (&[Lsb, Ocf, Exec], "exit 3", false),
+        (&[Lsb, Ocf, Exec, Systemd][..], "exit 0", true),
+        (&[Lsb, Ocf, Exec, Systemd], "echo running; exit 1", false),
+        (&[Lsb, Ocf, Exec, Systemd], "exit 3", false),
         (&[Lsb, Ocf, Exec], "exit 7", false),
         (&[Ocf], "exit 8", true),
         (&[Ocf], "exit 190", true),
@@ -339,7 +351,11 @@ fn a_look_is_judged_as_each_standard_says_and_logged_only_if_it_fails() {
             let (dir, mut script) = script(&format!("echo $1 >word\n{body}"));
             script.standard = *standard;
             assert_eq!(to_end(&mut start(&script, Action::Monitor)), expected, "{standard:?} {body}");
-            let word = if matches!(standard, Lsb | Ha) { "status\n" } else { "monitor\n" };
+            let word = match standard {
+                Lsb | Ha => "status\n",
+                Ocf | Exec => "monitor\n",
+                Systemd => "is-active\n",
+            };
             assert_eq!(file(&dir, "word"), word);
         }
     }

@@ -27,8 +27,10 @@ const CANNOT_EXECUTE: i32 = 126;
 pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
     let programs = script.programs.iter().map(|path| c_string(path.as_os_str().as_bytes()));
     let programs: Vec<CString> = programs.collect::<nix::Result<_>>()?;
-    let more =
-        script.arguments.iter().map(String::as_str).chain([action]).map(|word| c_string(word.as_bytes()));
+    let is_action_first = script.standard == Standard::Systemd;
+    let words = is_action_first.then_some(action).into_iter();
+    let words = words.chain(script.arguments.iter().map(String::as_str));
+    let more = words.chain((!is_action_first).then_some(action)).map(|word| c_string(word.as_bytes()));
     let arguments: Vec<CString> =
         programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -150,7 +152,7 @@ pub fn environment(
             .iter()
             .filter(|(name, _)| *name == NODE_VARIABLE)
             .for_each(|(_, node)| add("HA_CURHOST", node)),
-        Standard::Lsb | Standard::Exec => {}
+        Standard::Lsb | Standard::Exec | Standard::Systemd => {}
     }
     all
 }
