@@ -6,7 +6,7 @@ _crosswire() {
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
-        check) words="--config --node --offline --peer --json --run-dir --help" ;;
+        check) words="--config --node --offline --peer --json -v --run-dir --help" ;;
         cable-test) words="--max-baud --wait --json --help" ;;
         status) words="--run-dir --json --nagios -q --watch --prometheus --html -v --help" ;;
         why) words="--run-dir --last --at --journal --json --svg --record --help" ;;

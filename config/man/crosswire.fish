@@ -29,6 +29,7 @@ complete -c crosswire -n '__fish_seen_subcommand_from check' -l node -x -d 'Whic
 complete -c crosswire -n '__fish_seen_subcommand_from check' -l offline -d 'Check the file alone: this is another box'
 complete -c crosswire -n '__fish_seen_subcommand_from check' -l peer -d 'Ask the peer what it goes by, and show the keys in which the file differs'
 complete -c crosswire -n '__fish_seen_subcommand_from check' -l json -d 'Say only what is wrong, as JSON'
+complete -c crosswire -n '__fish_seen_subcommand_from check' -s v -d 'The timing proof too: what happens when, and what every group waits for'
 complete -c crosswire -n '__fish_seen_subcommand_from check' -l run-dir -r -F -d 'Where the daemon\'s control socket is'
 complete -c crosswire -n '__fish_seen_subcommand_from cable-test' -l max-baud -x -d 'Fastest speed to try'
 complete -c crosswire -n '__fish_seen_subcommand_from cable-test' -l wait -x -d 'How long to wait for the other end, in seconds'

@@ -44,6 +44,7 @@ check)
         '--offline[Check the file alone\: this is another box]' \
         '--peer[Ask the peer what it goes by, and show the keys in which the file differs]' \
         '--json[Say only what is wrong, as JSON]' \
+        '-v[The timing proof too\: what happens when, and what every group waits for]' \
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--help[Prints help information]'
     ;;

@@ -201,7 +201,7 @@ fn keygen_makes_what_check_takes_and_replaces_nothing() {
     assert_eq!(say(crosswire(&arguments)).code, Some(0));
     let checked = place.say(place.check());
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    assert!(checked.out.ends_with("This box has what it takes.\n"), "{checked:?}");
+    assert!(checked.out.ends_with("gw1 has what it takes.\n"), "{checked:?}");
 }
 
 /// Others could put a socket or a process id of theirs into it.

@@ -330,19 +330,19 @@ fn the_shipped_configurations_are_sound() {
         assert_eq!(nodes.len(), 2, "{}", file.display());
         for node in &nodes {
             let mut command = binary();
-            command.args(["check", "--offline", "--node", *node]).arg("--config").arg(&file);
+            command.args(["check", "-v", "--offline", "--node", *node]).arg("--config").arg(&file);
             let said = say_within(command, PATIENCE);
             assert!(said.code == Some(0) && said.out.contains("\nIf "), "{}: {said:?}", file.display());
             let end =
-                format!("The file is sound for {node}. The file alone was read: no box was looked at.\n");
+                format!("the file is sound for {node}. The file alone was read: no box was looked at.\n");
             assert!(said.out.ends_with(&end), "{said:?}");
         }
         let mut command = binary();
-        command.args(["check", "--offline", "--config"]).arg(&file);
+        command.args(["check", "-v", "--offline", "--config"]).arg(&file);
         let said = say_within(command, PATIENCE);
         nodes.sort_unstable();
         let begin = format!("nodes {} and {}; the figures are those of {0}.\n", nodes[0], nodes[1]);
         assert!(said.code == Some(0) && said.out.contains(&begin), "{said:?}");
-        assert!(said.out.contains("The file is sound for both nodes. "), "{said:?}");
+        assert!(said.out.contains("the file is sound for both nodes. "), "{said:?}");
     }
 }

@@ -95,7 +95,7 @@ impl Place {
     /// `check` as gw1.
     pub fn check(&self) -> Command {
         let mut command = binary();
-        command.args(["check", "--node", "gw1"]).arg("--config").arg(self.path("c.toml"));
+        command.args(["check", "-v", "--node", "gw1"]).arg("--config").arg(self.path("c.toml"));
         command
     }
 

@@ -240,7 +240,7 @@ fn check_asks_whether_a_lan_of_two_boxes_is_a_cable() {
         started(&mut lab, Side::A);
         started(&mut lab, Side::B);
         wait_for_status(&lab, Side::A, "a pair at rest", |status| status["paths"][1]["state"] == "on time");
-        let check = || say(with_config(&lab, Side::A, &["check", "--node", "gw1"])).out;
+        let check = || say(with_config(&lab, Side::A, &["check", "-v", "--node", "gw1"])).out;
         let question = "only gw2 can be at its other end. If no switch is between: set link = \"crossover\"";
         assert!(check().contains(question), "{}", check());
         rewrite(&lab, Side::A, "interface = \"eth1\"", "interface = \"eth1\"\nlink = \"crossover\"");

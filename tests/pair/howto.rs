@@ -144,7 +144,7 @@ fn the_pair_of_the_howto_runs_from_its_imported_configuration() {
             scene.namespace(side).command_in(&mut check).expect("the node's namespace");
             let said = run(check);
             assert!(
-                said.code == Some(0) && said.text.ends_with("\nThis box has what it takes.\n"),
+                said.code == Some(0) && said.text.ends_with(&format!(": {node} has what it takes.\n")),
                 "{node}: {said:?}"
             );
         }

@@ -23,6 +23,7 @@ use crosswire::time::Span;
 #[cfg(feature = "import")]
 pub use groups::is_mounting;
 
+use self::survey::OK;
 use super::option::{flag, option, options};
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain, complain_of};
@@ -116,7 +117,10 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     // Writing into a string cannot fail.
     let _ = writeln!(note, "{}: pair {}, {whose}.", settings.file.display(), settings.pair);
     if settings.is_shadow() {
-        note.push_str("SHADOW: it decides and does nothing; what follows is true of the LAN alone.\n");
+        note.extend([
+            survey::SHADOW,
+            "it decides and does nothing; what follows is true of the LAN alone.\n",
+        ]);
     }
     let _ = write_proof(&settings, &mut note);
     if options.offline {
@@ -138,7 +142,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if problems.is_empty() {
         survey::write_doubts(&settings, &mut note);
     }
-    let _ = writeln!(note, "\nOK: {me} has what it takes.");
+    let _ = writeln!(note, "\n{OK}{me} has what it takes.");
     if problems.is_empty() { Ok(note) } else { Err(problems) }
 }
 

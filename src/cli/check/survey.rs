@@ -48,13 +48,16 @@ pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
     json::line(&Document { code: exit.code(), findings }) + "\n"
 }
 
-/// What has to be read of a note in which all is well: whose it is, the warnings, and that it is so.
+/// What has to be read of a note in which all is well: the warnings, and one line that says whose it is.
 pub fn summary(note: &str) -> String {
-    let is_needed =
-        |line: &&str| [WARNING, "OK: ", "SHADOW: "].iter().any(|mark| plain::cut(line, mark).is_some());
-    let lines = note.lines().take(1).chain(note.lines().skip(1).filter(is_needed));
-    let lines: Vec<&str> = lines.map(str::trim).gather();
-    lines.join("\n") + "\n"
+    let (whose, rest) = plain::cut(note, ".\n").unwrap_or_default();
+    let is_needed = |line: &&str| [WARNING, SHADOW].iter().any(|mark| plain::cut(line, mark).is_some());
+    let mut said: String =
+        rest.lines().filter(is_needed).flat_map(|line| [line.trim_start(), "\n"]).collect();
+    if let Some((_, verdict)) = plain::cut(rest, OK) {
+        said.extend([OK, whose, ": ", verdict]);
+    }
+    said
 }
 
 fn warning(line: &str) -> Option<Finding<'_>> {
@@ -69,6 +72,10 @@ fn error(found: &ConfigError) -> Finding<'_> {
 
 /// The text before the code of a warning.
 const WARNING: &str = "WARNING [";
+/// The text before what a node in shadow does not do.
+pub const SHADOW: &str = "SHADOW: ";
+/// The text before the verdict on a good file.
+pub const OK: &str = "OK: ";
 
 /// Warns of addresses that nobody would look for on their interface, and of witnesses that do not answer.
 pub fn write_doubts(settings: &Settings, out: &mut String) {

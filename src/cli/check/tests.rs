@@ -64,7 +64,8 @@ fn check(text: &str, key: Option<&str>) -> (Exit, String) {
 
 fn options(config: PathBuf, offline: bool) -> CheckOptions {
     let node = Some("gw1".to_string());
-    CheckOptions { config, node, offline, peer: false, json: false, run_dir: DEFAULT_RUN_DIR.into() }
+    let run_dir = DEFAULT_RUN_DIR.into();
+    CheckOptions { config, node, offline, peer: false, json: false, verbose: false, run_dir }
 }
 
 fn check_as(text: &str, key: Option<&str>, offline: bool) -> (Exit, String) {
@@ -109,7 +110,7 @@ fn a_good_box_gets_the_whole_proof() {
     let secret = "00112233445566778899aabbccddeeff";
     let (exit, said) = check(GOOD, Some(&format!("3 {secret}\n0 {secret}\n")));
     let keys = "\nKeys\n  DIR/key: ids 3, 0; 3 authenticates what we send\n  a frame was sealed with it \
-        and opened; one that was changed was refused\n\nThis box has what it takes.\n";
+        and opened; one that was changed was refused\n\nOK: gw1 has what it takes.\n";
     assert_eq!(said, format!("{NOTE}{keys}"));
     assert_eq!(exit, Exit::Done);
     assert_eq!(exit.code(), 0);
@@ -128,7 +129,7 @@ fn what_the_box_lacks_is_all_that_is_said_unless_the_file_alone_is_asked_for() {
     assert!(lines[1].starts_with("DIR/key: the key file cannot be read"), "{said}");
     assert_eq!(exit, Exit::Configuration);
     let proof = NOTE.replace("TTY", "/dev/no-such-tty");
-    let ending = "\nThe file is sound for gw1. The file alone was read: no box was looked at.\n";
+    let ending = "\nOK: the file is sound for gw1. The file alone was read: no box was looked at.\n";
     assert_eq!(check_as(&text, None, true), (Exit::Done, format!("{proof}{ending}")));
 }
 
@@ -151,6 +152,12 @@ fn a_bad_file_gets_its_errors_and_nothing_else() {
 fn a_single_kind_of_path_is_remarked_upon() {
     let (_, said) = check_as(&GOOD.replace("[serial]\ndevice = \"TTY\"\n", ""), None, true);
     assert!(said.contains("WARNING [paths]: only one kind of path"), "{said}");
+    let lines = survey::summary(&said);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("WARNING [paths]: only one kind of path"), "{lines:?}");
+    let verdict = "OK: DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2: the file is sound for gw1. The \
+                   file alone was read: no box was looked at.";
+    assert_eq!(lines[1], verdict);
 }
 
 #[test]
