@@ -116,7 +116,8 @@ pub(super) static RULES: Grammar = Grammar {
         ("pref", Part::Metric, read_number),
         ("table", Part::Table, read_table),
     ],
-    form: "write \"from ADDRESS/PREFIX table NUMBER\", or with to, iif, fwmark or priority, and inet6 in front",
+    form: "write \"from ADDRESS/PREFIX table NUMBER\", or with to, iif, fwmark or priority, and inet6 in \
+           front",
 };
 
 /// Which node has it: the one that does not serve the group, or the one that does.

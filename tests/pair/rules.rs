@@ -49,9 +49,9 @@ fn expect_only(scene: &Scene, side: Side, wanted: &[&str]) {
 }
 
 /// Operator: a route in a table, and two rules that lead there; a rule of the operator's own. Fault: route
-/// and rules are removed by hand; a handover; a rule is struck out of the file; guard and agent are killed, and
-/// started again. Required: they are back; they move; the rule that stays is not touched; the node that was
-/// killed has none when it stands by; the operator's rule is never touched.
+/// and rules are removed by hand; a handover; a rule is struck out of the file; guard and agent are killed,
+/// and started again. Required: they are back; they move; the rule that stays is not touched; the node that
+/// was killed has none when it stands by; the operator's rule is never touched.
 #[test]
 fn rules_and_tables_go_where_the_group_goes() {
     if !testing::has_tools(&[IP]) {
@@ -138,9 +138,9 @@ fn way_out(scene: &Scene, side: Side) -> String {
 }
 
 /// Operator: the node that stands by has a way out through the one that serves, and a rule; another route of
-/// it can never be added. Fault: they are removed by hand; a handover; a reload; an orderly end. Required: the
-/// node that does not serve has them, and the one that serves never; what cannot be added is said once and
-/// changes nothing; nothing is left at the end.
+/// it can never be added. Fault: they are removed by hand; a handover; a reload; an orderly end. Required:
+/// the node that does not serve has them, and the one that serves never; what cannot be added is said once
+/// and changes nothing; nothing is left at the end.
 #[test]
 fn the_node_that_stands_by_has_its_own_way_out() {
     if !testing::has_tools(&[IP]) {
@@ -248,9 +248,9 @@ fn carried(scene: &Scene, providers: &[Provider; 2]) -> [Vec<IpAddr>; 2] {
     providers.each_ref().map(Provider::carried)
 }
 
-/// Situation: the recipe with two providers, each a router of its own; one half of the clients goes out by the
-/// first one, the other by the second; then a handover, and the loss of a node's power. Required: before and
-/// after, each client's packets leave by its provider alone.
+/// Situation: the recipe with two providers, each a router of its own; one half of the clients goes out by
+/// the first one, the other by the second; then a handover, and the loss of a node's power. Required:
+/// before and after, each client's packets leave by its provider alone.
 #[test]
 fn each_client_leaves_by_its_provider_before_and_after_a_takeover() {
     let recipe = include_str!("../../firmware-notes/recipes.md");

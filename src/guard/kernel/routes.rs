@@ -69,8 +69,8 @@ impl Addresses {
         outcome
     }
 
-    /// Adds what a node has that does not serve the group, as far as it can be had. Where it was added before,
-    /// it puts back what has gone, without a word.
+    /// Adds what a node has that does not serve the group, as far as it can be had. Where it was added
+    /// before, it puts back what has gone, without a word.
     pub fn keep_backup_routes(&mut self, routes: &[Route], was_added: bool) {
         if was_added {
             let missing = routes.iter().filter_map(|route| self.request_to_keep(route, true)).gather();

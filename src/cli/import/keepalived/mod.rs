@@ -2,8 +2,8 @@
 //!
 //! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs`
 //! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
-//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes and
-//! rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
+//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
+//! and rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
 //! noted in `ledger.rs`, and said at the end.
 
 mod compose;
@@ -160,8 +160,8 @@ fn router_id(file: &Path, trial: &mut Sources) -> Option<String> {
         .next_back()
 }
 
-/// The text, once the loader accepts it for both nodes. A route or a rule that it refuses is left out, which is
-/// reported.
+/// The text, once the loader accepts it for both nodes. A route or a rule that it refuses is left out, which
+/// is reported.
 fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> Option<String> {
     // The daemon starts elsewhere: the key has its full path.
     let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
