@@ -49,7 +49,7 @@ pub use last_resort::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Wa
 pub use line::least_interval;
 #[cfg(test)]
 pub use routes::parsed as parsed_route;
-pub use routes::{PARTS, Part, Route, Value};
+pub use routes::{PARTS, Part, PartValue, Route};
 pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure, VirtualAddress};
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]

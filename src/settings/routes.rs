@@ -43,7 +43,7 @@ pub const PARTS: [u16; 7] = [2, 1, 5, 7, 10, 6, 15];
 
 /// What is said of one part.
 #[derive(Clone, Copy, Debug)]
-pub enum Value {
+pub enum PartValue {
     /// An address.
     Ip(IpAddr),
     /// A network and its prefix length.
@@ -54,7 +54,7 @@ pub enum Value {
     Mark(u32, u32),
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for PartValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(ip) => ip.fmt(f),
@@ -66,14 +66,14 @@ impl fmt::Display for Value {
 }
 
 /// The address in it.
-fn ip_of(value: &Value) -> Option<IpAddr> {
+fn ip_of(value: &PartValue) -> Option<IpAddr> {
     match value {
-        Value::Ip(ip) | Value::Network(ip, _) => Some(*ip),
-        Value::Number(_) | Value::Mark(..) => None,
+        PartValue::Ip(ip) | PartValue::Network(ip, _) => Some(*ip),
+        PartValue::Number(_) | PartValue::Mark(..) => None,
     }
 }
 
-type Read = fn(&str) -> Result<Value, &'static str>;
+type Read = fn(&str) -> Result<PartValue, &'static str>;
 
 /// How routes are written, or rules.
 pub(super) struct Grammar {
@@ -133,7 +133,7 @@ pub struct Route {
     /// It is one of IPv4.
     pub is_v4: bool,
     /// What is said of it, by [`Part`].
-    pub parts: [Option<Value>; PARTS.len()],
+    pub parts: [Option<PartValue>; PARTS.len()],
     /// The interface of the service address that reaches the gateway; of a rule: by which packets come in,
     /// empty for any.
     pub interface: String,
@@ -160,7 +160,7 @@ impl fmt::Display for Route {
         let grammar = if self.is_rule { &RULES } else { &ROUTES };
         for (index, value) in self.parts.iter().enumerate() {
             let is_table = !self.is_rule && index == Part::Table as usize;
-            let is_usual = is_table && matches!(value, Some(Value::Number(MAIN)));
+            let is_usual = is_table && matches!(value, Some(PartValue::Number(MAIN)));
             let word = grammar.words.iter().find(|(_, part, _)| *part as usize == index);
             let (word, gap) = word.map_or(("", ""), |(word, ..)| (*word, " "));
             if let Some(value) = value.filter(|_| !is_usual) {
@@ -240,7 +240,7 @@ impl<'t> Draft<'t> {
             Some(anchor) => {
                 self.interface = anchor.interface;
                 let src = src.unwrap_or(anchor.ip);
-                self.route.parts[Part::Src as usize] = (!is_backup).then_some(Value::Ip(src));
+                self.route.parts[Part::Src as usize] = (!is_backup).then_some(PartValue::Ip(src));
             }
             // By an address of the box's own.
             None if is_backup && dev.is_some() => {}
@@ -280,14 +280,14 @@ impl<'t> Draft<'t> {
         let mut parts = self.route.parts.iter().zip(&other.route.parts);
         parts.all(|(own, other)| match own {
             None if is_rule => true,
-            Some(Value::Ip(_)) => true,
+            Some(PartValue::Ip(_)) => true,
             own => is_same(own, other),
         }) && (!is_rule || self.interface.is_none() || self.interface == other.interface)
     }
 }
 
 /// Whether the same is said of one part.
-fn is_same(one: &Option<Value>, other: &Option<Value>) -> bool {
+fn is_same(one: &Option<PartValue>, other: &Option<PartValue>) -> bool {
     one.map(|value| value.to_string()) == other.map(|value| value.to_string())
 }
 
@@ -339,32 +339,32 @@ fn parse<'t>(text: &'t str, grammar: &Grammar, is_backup: bool) -> Result<Draft<
     }
     // What is said of all is said of none.
     for part in &mut parts {
-        part.take_if(|part| matches!(part, Value::Network(_, 0) | Value::Number(0)));
+        part.take_if(|part| matches!(part, PartValue::Network(_, 0) | PartValue::Number(0)));
     }
-    parts[usual.0 as usize].get_or_insert(Value::Number(usual.1));
+    parts[usual.0 as usize].get_or_insert(PartValue::Number(usual.1));
     let is_v4 = is_v4.unwrap_or(true);
     let route = Route { is_rule, is_backup, is_v4, parts, interface: String::new(), iif: String::new() };
     Ok(Draft { route, interface })
 }
 
-fn read_ip(text: &str) -> Result<Value, &'static str> {
-    text.parse().map(Value::Ip).map_err(|_| "has something else where an IP address belongs")
+fn read_ip(text: &str) -> Result<PartValue, &'static str> {
+    text.parse().map(PartValue::Ip).map_err(|_| "has something else where an IP address belongs")
 }
 
-fn read_gateway(text: &str) -> Result<Value, &'static str> {
-    let is_one = |value: &Value| ip_of(value).is_some_and(|via| is_unicast(via) && !via.is_loopback());
+fn read_gateway(text: &str) -> Result<PartValue, &'static str> {
+    let is_one = |value: &PartValue| ip_of(value).is_some_and(|via| is_unicast(via) && !via.is_loopback());
     read_ip(text).and_then(|value| Some(value).filter(is_one).ok_or("has a gateway that no box can be"))
 }
 
 /// A network without bits beyond its prefix, or a single address.
-fn read_network(text: &str) -> Result<Value, &'static str> {
+fn read_network(text: &str) -> Result<PartValue, &'static str> {
     let network = || {
         let (ip, prefix) = text.split_once('/').map_or((text, None), |(ip, prefix)| (ip, Some(prefix)));
         let ip: IpAddr = ip.parse().ok()?;
         let longest = longest_prefix(ip);
         let prefix = prefix.map_or(Some(longest.into()), number)?;
         let prefix = u8::try_from(prefix).ok().filter(|prefix| *prefix <= longest)?;
-        (network_of(ip, prefix) == network_bits(ip)).then_some(Value::Network(ip, prefix))
+        (network_of(ip, prefix) == network_bits(ip)).then_some(PartValue::Network(ip, prefix))
     };
     network().ok_or("has something else where a network belongs")
 }
@@ -375,22 +375,25 @@ fn number(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))
 }
 
-fn read_number(text: &str) -> Result<Value, &'static str> {
-    number(text).map(Value::Number).ok_or("has a number that cannot be")
+fn read_number(text: &str) -> Result<PartValue, &'static str> {
+    number(text).map(PartValue::Number).ok_or("has a number that cannot be")
 }
 
-fn read_table(text: &str) -> Result<Value, &'static str> {
+fn read_table(text: &str) -> Result<PartValue, &'static str> {
     let named = TABLES.iter().find(|(name, _)| *name == text);
     let table = named.map(|(_, table)| *table).or_else(|| number(text)).filter(|table| *table > 0);
-    table.map(Value::Number).ok_or("has a number that cannot be")
+    table.map(PartValue::Number).ok_or("has a number that cannot be")
 }
 
 /// `VALUE` or `VALUE/MASK`.
-fn read_mark(text: &str) -> Result<Value, &'static str> {
+fn read_mark(text: &str) -> Result<PartValue, &'static str> {
     let (value, mask) =
         text.split_once('/').map_or((text, Some(u32::MAX)), |(value, mask)| (value, number(mask)));
     let mask = mask.filter(|mask| *mask > 0);
-    number(value).zip(mask).map(|(value, mask)| Value::Mark(value, mask)).ok_or("has a mark that cannot be")
+    number(value)
+        .zip(mask)
+        .map(|(value, mask)| PartValue::Mark(value, mask))
+        .ok_or("has a mark that cannot be")
 }
 
 fn longest_prefix(ip: IpAddr) -> u8 {

@@ -31,7 +31,7 @@ use crate::gather::Gather;
 use crate::guard::kernel::addresses::{Addresses, Place, Renewal, network_of};
 use crate::guard::kernel::interface;
 use crate::guard::kernel::netlink::{Request, attribute, ip_attribute};
-use crate::settings::{PARTS, Part, Route, Value, VirtualAddress};
+use crate::settings::{PARTS, Part, PartValue, Route, VirtualAddress};
 
 // linux/rtnetlink.h
 const RTM_NEWROUTE: u16 = 24;
@@ -189,9 +189,9 @@ fn on_link(
     expires_s: Option<u32>,
 ) -> Option<Request> {
     let mut parts = [None; PARTS.len()];
-    parts[Part::To as usize] = Some(Value::Network(network_of(ip, prefix), prefix));
-    parts[Part::Metric as usize] = Some(Value::Number(ON_LINK_METRIC));
-    parts[Part::Table as usize] = Some(Value::Number(libc::RT_TABLE_MAIN.into()));
+    parts[Part::To as usize] = Some(PartValue::Network(network_of(ip, prefix), prefix));
+    parts[Part::Metric as usize] = Some(PartValue::Number(ON_LINK_METRIC));
+    parts[Part::Table as usize] = Some(PartValue::Number(libc::RT_TABLE_MAIN.into()));
     let (interface, iif) = (String::new(), String::new());
     let route = Route { is_rule: false, is_backup: false, is_v4: false, parts, interface, iif };
     (ip.is_ipv6() && prefix < 128).then(|| request(is_new, 0, &route, interface_index, expires_s))
@@ -223,14 +223,14 @@ fn request(is_new: bool, flags: u16, route: &Route, interface_index: u32, expire
     for (attribute_kind, value) in PARTS.iter().zip(&route.parts) {
         match value {
             None => {}
-            Some(Value::Ip(ip)) => ip_attribute(&mut body, *attribute_kind, *ip),
-            Some(Value::Network(ip, prefix)) => {
+            Some(PartValue::Ip(ip)) => ip_attribute(&mut body, *attribute_kind, *ip),
+            Some(PartValue::Network(ip, prefix)) => {
                 // The length of the destination has the number of its attribute, and so has the source's.
                 body.get_mut(usize::from(*attribute_kind)).into_iter().for_each(|length| *length = *prefix);
                 ip_attribute(&mut body, *attribute_kind, *ip);
             }
-            Some(Value::Number(number)) => attribute(&mut body, *attribute_kind, &number.to_ne_bytes()),
-            Some(Value::Mark(mark, mask)) => {
+            Some(PartValue::Number(number)) => attribute(&mut body, *attribute_kind, &number.to_ne_bytes()),
+            Some(PartValue::Mark(mark, mask)) => {
                 attribute(&mut body, *attribute_kind, &mark.to_ne_bytes());
                 attribute(&mut body, FRA_FWMASK, &mask.to_ne_bytes());
             }

@@ -239,7 +239,7 @@ fn a_route_in_a_table_is_there_and_goes_when_it_is_let_go() {
         let mut addresses = Addresses::open(Span::from_s(60)).expect("a socket");
         assert_eq!(addresses.add(&ours(), soon()), Ok(()));
         let all = routes().map(|mut route| {
-            route.parts[Part::Table as usize] = Some(Value::Number(100_000));
+            route.parts[Part::Table as usize] = Some(PartValue::Number(100_000));
             route
         });
         assert_eq!(addresses.add_routes(&all, soon()), Ok(()));
