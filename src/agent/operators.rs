@@ -228,9 +228,8 @@ impl Agent<'_> {
         let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
             let addresses = group.addresses.iter().map(address);
-            let routes = group.routes.iter().map(|route| format!("route {route}"));
             addresses
-                .chain(routes)
+                .chain(group.routes.iter().map(ToString::to_string))
                 .chain(group.scripts.iter().map(|script| script.label().to_owned()))
                 .gather()
         };

@@ -133,12 +133,11 @@ impl Found {
 fn contents(group: &GroupSettings) -> Vec<String> {
     let addresses = group.addresses.iter().map(address_text);
     let tracked = group.tracked.iter().map(|name| format!("track {name}"));
-    let routes = group.routes.iter().map(|route| format!("route {route}"));
     let (before, scripts) = group.phases();
     let before = before.iter().map(|script| format!("script {} before any address", script.label()));
     addresses
         .chain(tracked)
-        .chain(routes)
+        .chain(group.routes.iter().map(ToString::to_string))
         .chain(before)
         .chain(scripts.iter().map(|script| format!("script {}", script.label())))
         .chain(group.ready.iter().map(|check| format!("check {}", check.label())))

@@ -122,7 +122,7 @@ fn write_group(group: &GroupSettings, write_text: WriteText, out: &mut dyn Write
         writeln!(out, "track {}", group.tracked.len())?;
     }
     for route in &group.routes {
-        writeln!(out, "route {route}")?;
+        writeln!(out, "{route}")?;
     }
     if group.before > 0 {
         writeln!(out, "before {}", group.before)?;

@@ -48,7 +48,9 @@ pub use keys::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
 pub use last_resort::{Convention, Fence, FenceAction, FenceMethod, ModemLine, Watchdog};
 #[cfg(feature = "cable-test")]
 pub use line::least_interval;
-pub use routes::Route;
+#[cfg(test)]
+pub use routes::parsed as parsed_route;
+pub use routes::{PARTS, Part, PartValue, Route};
 pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure, VirtualAddress};
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]

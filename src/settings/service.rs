@@ -17,7 +17,7 @@ pub struct GroupSettings {
     pub addresses: Vec<VirtualAddress>,
     /// Interfaces whose carrier counts although it has no address there.
     pub tracked: Vec<String>,
-    /// Its routes, in order.
+    /// Its routes, in order, then the policy rules that lead to them.
     pub routes: Vec<Route>,
     /// Its scripts, in starting order.
     pub scripts: Vec<Script>,

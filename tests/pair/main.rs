@@ -51,6 +51,7 @@ mod recording;
 mod reload;
 mod restraint;
 mod routes;
+mod rules;
 mod scarcity;
 mod scene;
 mod schema;

@@ -214,6 +214,7 @@ impl Reader {
             ("self-fence", [""]) => self.set(self.group, "on_stop_failure", "self-fence".to_owned()),
             ("address", _) => self.add(self.group, "addresses", Some(rest.to_owned())),
             ("route", _) => self.add(self.group, "routes", Some(rest.to_owned())),
+            ("rule", _) => self.add(self.group, "rules", Some(rest.to_owned())),
             ("track", [count]) => {
                 let noun = if *count == "1" { "interface" } else { "interfaces" };
                 self.set(self.group, "track", format!("{count} {noun}"));
@@ -290,7 +291,7 @@ impl Reader {
         ] {
             self.set(self.group, name, value);
         }
-        for list in ["addresses", "routes", "before", "scripts", "ready"] {
+        for list in ["addresses", "routes", "rules", "before", "scripts", "ready"] {
             self.add(self.group, list, None);
         }
     }

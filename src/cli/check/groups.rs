@@ -106,8 +106,8 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
     };
     let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
     let scripts = group.scripts.iter().map(|script| script.label().to_string());
-    let routes = group.routes.iter().map(|route| format!("route {route}"));
-    let all: Vec<String> = addresses.chain(routes).chain(scripts).gather();
+    let all: Vec<String> =
+        addresses.chain(group.routes.iter().map(ToString::to_string)).chain(scripts).gather();
     format!("{prefer}; {}", all.join(", "))
 }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use crosswire::custody::{Action, Effect, Effects, End, Event, InShadow, Reason, ScriptSet};
+use crosswire::custody::{
+    Action, Effect, Effects, End, Event, HeldGroup, InShadow, Phase, Reason, ScriptSet,
+};
 use crosswire::pair::{GroupId, PathId};
 use crosswire::resource::{Fault, Outcome, Ticket, Token};
 use crosswire::time::{Instant, Span};
@@ -21,6 +23,9 @@ use crate::guard::scripts::run::Run;
 use crate::guard::serial::ports::{OpenError, open_path};
 use crate::ipc::FromGuard;
 use crate::operator::words::ScriptEnd;
+
+/// How often what a node has while it does not serve is put back.
+const BACKUP_EVERY: Span = Span::from_s(1);
 
 impl Guard<'_> {
     /// Hands in what has happened, and does what follows from it until nothing does.
@@ -99,6 +104,8 @@ impl Guard<'_> {
     fn add(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.arm_watchdog()?;
+        self.resources.get_mut(id.index()).into_iter().for_each(|own| own.has_backup_routes = false);
+        self.addresses.remove_routes(&group.routes);
         self.addresses.add(&group.addresses, valid_until)?;
         self.resources.get_mut(id.index()).into_iter().for_each(|own| own.newcomers.clear());
         self.tell_lifetime();
@@ -108,6 +115,22 @@ impl Guard<'_> {
     fn route(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.addresses.add_routes(&group.routes, valid_until)
+    }
+
+    /// Gives this node what it has of the groups that it does not serve. What was removed by hand, or could
+    /// not be added, is tried again.
+    pub(super) fn tend_backup_routes(&mut self) {
+        let is_due = now() >= self.backup_from && self.custody.phase() == Phase::Running;
+        if !is_due || self.settings.is_shadow() || self.custody.is_hands_off() {
+            return;
+        }
+        self.backup_from = now() + BACKUP_EVERY;
+        for ((id, own), group) in (0u8..).map(GroupId).zip(&mut self.resources).zip(&self.settings.groups) {
+            if self.custody.group(id).is_some_and(HeldGroup::is_free) {
+                let was_added = std::mem::replace(&mut own.has_backup_routes, true);
+                self.addresses.keep_backup_routes(&group.routes, was_added);
+            }
+        }
     }
 
     /// Arms the watchdog, if there is one that is not armed. Nothing may be held where this fails.
@@ -128,7 +151,10 @@ impl Guard<'_> {
         self.addresses.remove_routes(&group.routes);
         let removed = self.addresses.remove(&group.addresses);
         match removed {
-            Ok(()) => info!("group {}: addresses gone", group.name),
+            Ok(()) => {
+                info!("group {}: addresses gone", group.name);
+                self.backup_from = Instant::ORIGIN;
+            }
             Err(fault) => warn!("group {}: {}", group.name, said(fault, group)),
         }
         removed

@@ -38,6 +38,8 @@ pub struct GroupResources {
     pub has_news: bool,
     /// Its routes among that.
     pub new_routes: Vec<Route>,
+    /// The routes that it has while it is not held were added.
+    pub has_backup_routes: bool,
     /// The first of its addresses that the kernel would refuse, as the agent was told.
     pub refused: Option<u8>,
     /// By index in the group's list, as bits: addresses that may stand where they should not, and that were

@@ -153,16 +153,23 @@ impl Guard<'_> {
         let added: Vec<_> = not_in(&after.addresses, &before.addresses);
         let removed: Vec<_> = not_in(&before.addresses, &after.addresses);
         let is_held = self.custody.group(id).is_some_and(HeldGroup::is_held);
-        if !is_held || self.settings.is_shadow() {
+        if self.settings.is_shadow() {
+            return;
+        }
+        let new_routes = not_in(&after.routes, &before.routes);
+        self.addresses.remove_routes(&not_in(&before.routes, &after.routes));
+        if !is_held {
+            if own.has_backup_routes {
+                self.addresses.keep_backup_routes(&new_routes, false);
+            }
             return;
         }
         let ours = held_of(&self.custody, &old.groups);
         own.newcomers = not_in(&added, &ours);
         own.known = not_in(&after.addresses, &own.newcomers);
         let has_newcomers = !own.newcomers.is_empty();
-        own.new_routes = not_in(&after.routes, &before.routes);
-        own.has_news = !added.is_empty() || !own.new_routes.is_empty();
-        self.addresses.remove_routes(&not_in(&before.routes, &after.routes));
+        own.has_news = !added.is_empty() || !new_routes.is_empty();
+        own.new_routes = new_routes;
         // An address that only moved to another group which this node holds is that group's affair.
         let others = held_of(&self.custody, &self.settings.groups);
         if let Err(fault) = self.addresses.remove(&not_in(&removed, &others)) {

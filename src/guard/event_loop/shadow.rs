@@ -1,8 +1,9 @@
 //! A guard that touches nothing, beside another cluster that serves: what it would have done is told.
 //!
 //! [`InShadow`] says what becomes of each effect. What the guard does unasked is left out where it begins: in
-//! `state.rs` what an earlier run left behind, in `strays.rs` what others have put here, in `turn.rs`
-//! announcements, in `reload.rs` and `interfaces.rs` what becomes of the addresses that are held.
+//! `state.rs` what an earlier run left behind, in `effects.rs` the routes of a node that does not serve, in
+//! `strays.rs` what others have put here, in `turn.rs` announcements, in `reload.rs` and `interfaces.rs` what
+//! becomes of the addresses that are held.
 
 use crosswire::custody::{Action, Effect, InShadow};
 use crosswire::pair::GroupId;

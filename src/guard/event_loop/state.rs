@@ -58,6 +58,8 @@ pub struct Guard<'a> {
     pub(super) look_from: Instant,
     /// Before this no stray is looked for.
     pub(super) strays_from: Instant,
+    /// Before this nothing is done for the routes of a group that this node does not serve.
+    pub(super) backup_from: Instant,
     /// The reset of this box.
     pub(super) self_fence: SelfFence,
     /// What the next run knows of this one.
@@ -106,6 +108,7 @@ impl<'a> Guard<'a> {
             service_manager: ServiceManager::of_environment(),
             look_from: now(),
             strays_from: now(),
+            backup_from: now(),
             self_fence: SelfFence::default(),
             marker,
             lingering: Lingering::default(),
@@ -115,6 +118,8 @@ impl<'a> Guard<'a> {
         if settings.is_shadow() {
             warn!("shadow: this run decides, says what it would do, and touches nothing");
         } else {
+            // Rules first, and with them what the kernel did not remove with the addresses.
+            guard.remove_all_routes();
             guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
         }
         for Left { group, started, term } in left {
@@ -130,6 +135,13 @@ impl<'a> Guard<'a> {
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
         Ok(guard)
+    }
+
+    /// Removes the routes and rules of all groups, which are those of nobody else.
+    pub(super) fn remove_all_routes(&mut self) {
+        if !self.settings.is_shadow() {
+            self.settings.groups.iter().for_each(|group| self.addresses.remove_routes(&group.routes));
+        }
     }
 
     /// Tells the agent something, while there is one.

@@ -57,6 +57,7 @@ impl Guard<'_> {
                 self.hand_in(Event::AgentLost(Lapse::DoesNotRead));
             }
             if let Some(code) = self.exit_code() {
+                self.remove_all_routes();
                 self.owe_look(|_, _| true);
                 let is_all_gone = self.look_for_strays();
                 self.notifier.give_up();
@@ -198,6 +199,7 @@ impl Guard<'_> {
             self.hear_agent(MAX_BATCH);
         }
         self.hand_in(Event::Tick);
+        self.tend_backup_routes();
         self.tend_checks();
         self.announce_what_is_due();
         self.tend_journal();

@@ -65,6 +65,8 @@ pub struct Addresses {
     to_reorder: Vec<Place>,
     /// Why a route is missing, so that it is said once.
     pub(super) route_fault: Option<Errno>,
+    /// The kernel does not say of a rule that it is there already.
+    pub(super) has_repeated_rules: bool,
 }
 
 /// Where an address is.
@@ -114,7 +116,15 @@ impl Addresses {
     pub fn open(lease: Span) -> nix::Result<Self> {
         let (netlink, lifetime_s) = (Netlink::open()?, lifetime_s(lease));
         let (put, to_reorder) = (Vec::new(), Vec::new());
-        Ok(Self { netlink, lifetime_s, was_lifetime_ignored: false, put, to_reorder, route_fault: None })
+        Ok(Self {
+            netlink,
+            lifetime_s,
+            was_lifetime_ignored: false,
+            put,
+            to_reorder,
+            route_fault: None,
+            has_repeated_rules: false,
+        })
     }
 
     /// From now on every address is given another `lease` at a time.

@@ -13,7 +13,7 @@ use crosswire::time::Span;
 
 use super::error::{Report, quote};
 use super::nodes::{Node, check_interfaces};
-use super::routes::{self, MAX_ROUTES};
+use super::routes::{self, MAX_ROUTES, ROUTES, RULES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_name, parse_span};
@@ -27,13 +27,14 @@ pub(super) use checks::{check_links, check_repeats, check_self_fences, check_tag
 pub const MAX_ADDRESSES: usize = 64;
 /// Most scripts of one group.
 pub const MAX_SCRIPTS: usize = 16;
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "prefer",
     "failback",
     "track",
     "before",
     "addresses",
     "routes",
+    "rules",
     "scripts",
     "ready",
     "safety",
@@ -65,6 +66,7 @@ pub(super) struct Plan<'t> {
     pub(super) on_stop_failure: At<StopFailure>,
     addresses: Vec<At<Vip<'t>>>,
     track: Vec<At<&'t str>>,
+    /// The routes, then the rules that lead to them.
     routes: Vec<At<routes::Draft<'t>>>,
     /// The scripts that start before the addresses, then the others.
     scripts: Vec<script::Draft<'t>>,
@@ -122,8 +124,6 @@ fn read_one<'t>(
     }
     check_count(name, "addresses", &addresses.iter().map(Element::at).gather(), MAX_ADDRESSES, report);
     check_count(name, "scripts", &scripts.iter().map(Element::at).gather(), MAX_SCRIPTS, report);
-    let texts = table.texts("routes", report);
-    check_count(name, "routes", &texts.iter().map(|text| text.at).gather(), MAX_ROUTES, report);
     let addresses: Vec<_> = addresses.into_iter().filter_map(|one| read_address(one, lans, report)).gather();
     let anchor = |At { value: Vip { ip, prefix, interface, .. }, .. }: &At<Vip<'t>>| routes::Anchor {
         ip: *ip,
@@ -135,11 +135,14 @@ fn read_one<'t>(
     check_interfaces(&track, report);
     // An error of an address is not reported again for a route.
     let is_sound = report.count() == found_before;
-    let routes = texts
-        .into_iter()
-        .filter(|_| is_sound)
-        .filter_map(|text| routes::read(text, &anchors, report))
-        .gather();
+    let mut routes = Vec::new();
+    for grammar in [&ROUTES, &RULES] {
+        let elements = table.elements(grammar.key, report);
+        check_count(name, grammar.key, &elements.iter().map(Element::at).gather(), MAX_ROUTES, report);
+        for element in elements.into_iter().filter(|_| is_sound) {
+            routes.extend(routes::read(element, grammar, &anchors, report));
+        }
+    }
     let usual = if scripts.is_empty() { SafetyRule::Probe } else { SafetyRule::Lease };
     let scripts: Vec<_> =
         scripts.into_iter().filter_map(|one| script::Draft::read(one, patience, report)).gather();

@@ -103,6 +103,8 @@ fn read(text: &str) -> BTreeMap<String, Vec<(String, Reading)>> {
         let name = table.trim_start_matches('[').split(['.', ']']).next().unwrap_or_default();
         let name = match name {
             "an element of addresses" => "address",
+            "an element of routes" => "route",
+            "an element of rules" => "rule",
             "an element of scripts" | "an element of before" => "script",
             "an element of ready" => "check",
             name => name,
@@ -147,7 +149,9 @@ fn the_schema_has_the_keys_that_the_loader_reads_and_says_of_each_what_it_may_be
     // What the example does not show: fences of other kinds have other keys.
     let more = "[[fence]]\nmethod = \"sysrq\"\nport = \"/dev/ttyS1\"\n\
                 [[fence]]\nmethod = \"reset-cable\"\nport = \"/dev/ttyS1\"\n\
-                [group.more]\naddresses = { address = \"10.0.0.7/24@eth0\", carrier = \"ignore\" }\n";
+                [group.more]\naddresses = { address = \"10.0.0.7/24@eth0\", carrier = \"ignore\" }\n\
+                routes = { route = \"default via 10.0.0.7\", when = \"backup\" }\n\
+                rules = { rule = \"from 10.0.0.7 table 7\", when = \"backup\" }\n";
     let mut seen = BTreeSet::new();
     for text in [documented(), documented().replace("[fence]", "[[fence]]") + more] {
         for (table, readings) in read(&text) {

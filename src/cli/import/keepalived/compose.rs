@@ -89,12 +89,14 @@ fn write_group(group: &Group, names: &[String; 2], page: &mut Page) {
     page.line(&format!("failback = {}", quoted(&group.failback)), at);
     write_list("addresses", group.addresses.iter().map(|vip| (vip.at, vip.text())), page);
     write_list("track", group.tracked.iter().map(|(at, name)| (*at, quoted(name))), page);
-    // Both files may ask for the same one.
-    let is_first = |(index, (_, text)): &(usize, &(Key, String))| {
-        group.routes[..*index].iter().all(|(_, known)| known != text)
-    };
-    let routes = group.routes.iter().enumerate().filter(is_first).map(|(_, route)| route.clone());
-    write_list("routes", routes.map(|(at, text)| (at, quoted(&text))), page);
+    for (key, all) in [("routes", &group.routes), ("rules", &group.rules)] {
+        // Both files may ask for the same one.
+        let is_first = |(index, (_, text)): &(usize, &(Key, String))| {
+            all[..*index].iter().all(|(_, known)| known != text)
+        };
+        let firsts = all.iter().enumerate().filter(is_first).map(|(_, one)| one.clone());
+        write_list(key, firsts.map(|(at, text)| (at, quoted(&text))), page);
+    }
     write_list("scripts", group.scripts.iter().map(|(at, text)| (*at, quoted(text))), page);
     if !group.scripts.is_empty() && !group.is_mounting {
         page.line(

@@ -138,6 +138,8 @@ pub struct Group {
     pub renamed: Vec<[String; 2]>,
     /// Its routes, in our notation.
     pub routes: Vec<(Key, String)>,
+    /// Its policy rules, in our notation.
+    pub rules: Vec<(Key, String)>,
     /// Its scripts, in our notation.
     pub scripts: Vec<(Key, String)>,
     /// One of them mounts something, as far as their names say.
@@ -292,6 +294,7 @@ pub fn split(groups: &mut Vec<Group>, ledger: &mut Ledger) {
                 name,
                 addresses: rest,
                 routes: away,
+                rules: Vec::new(),
                 scripts: Vec::new(),
                 is_mounting: false,
                 ..group.clone()
@@ -325,7 +328,7 @@ pub fn merge(groups: &mut Vec<Group>, ledger: &mut Ledger) {
     while groups.len() > MAX_GROUPS
         && let Some((first, second)) = pair_to_merge(groups)
     {
-        let Group { name, at, addresses, tracked, renamed, routes, scripts, is_mounting, .. } =
+        let Group { name, at, addresses, tracked, renamed, routes, rules, scripts, is_mounting, .. } =
             groups.remove(second);
         let group = &mut groups[first];
         ledger.lost(
@@ -339,6 +342,7 @@ pub fn merge(groups: &mut Vec<Group>, ledger: &mut Ledger) {
         group.tracked.extend(tracked);
         group.renamed.extend(renamed);
         group.routes.extend(routes);
+        group.rules.extend(rules);
         group.scripts.extend(scripts);
         group.is_mounting |= is_mounting;
     }

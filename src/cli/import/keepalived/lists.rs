@@ -10,7 +10,7 @@ use super::values::interface;
 use crate::cli::import::report::{Fate, Wrong};
 use crate::settings::{is_unicast, shorten};
 
-/// Most addresses or routes of one instance.
+/// Most addresses, routes or rules of one instance.
 const MAX_ELEMENTS: usize = 256;
 /// What to do instead of watching a file.
 pub const TRACK_FILE: &str =
@@ -18,9 +18,6 @@ pub const TRACK_FILE: &str =
 /// What to do instead of watching a process.
 pub const TRACK_PROCESS: &str = "no process is watched from outside: let the group start it, scripts = \
     [\"lsb:NAME\"] with monitor = \"10s\"";
-const RULE: &str = "there are no policy rules: put `ip rule add` and `ip rule del` into a script, scripts = \
-    [\"exec:/PATH\"], \
-                    called with start and stop";
 
 /// Whose list it is.
 pub enum Into<'a> {
@@ -69,7 +66,7 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
             "addresses like all others: no packet is too short for them"
         }
         ("virtual_routes", Into::Instance(_)) => "routes, see each",
-        ("virtual_rules", Into::Instance(_)) => "see each",
+        ("virtual_rules", Into::Instance(_)) => "rules, see each",
         ("track_interface" | "track_script" | "track_file" | "vrrp_track_file", _) => "see each",
         ("track_process" | "vrrp_track_process", _) => "see each",
         _ => {
@@ -80,7 +77,7 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
         }
     };
     match word {
-        "virtual_rules" | "track_file" | "vrrp_track_file" | "track_process" | "vrrp_track_process" => {
+        "track_file" | "vrrp_track_file" | "track_process" | "vrrp_track_process" => {
             sources.ledger.lost(statement.at, head);
         }
         _ => sources.ledger.taken(statement.at, head),
@@ -96,8 +93,9 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
             instance.routes.push(Route { at: inner.at, words: inner.words.clone() });
             Ok(())
         }
-        ("virtual_rules", _) => {
-            sources.ledger.lost(inner.at, RULE);
+        ("virtual_rules", Into::Instance(instance)) => {
+            bounded(instance.rules.len(), word)?;
+            instance.rules.push(Route { at: inner.at, words: inner.words.clone() });
             Ok(())
         }
         ("track_interface", into) => {

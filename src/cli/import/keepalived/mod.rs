@@ -2,9 +2,9 @@
 //!
 //! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs`
 //! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
-//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks; `settle.rs` puts that
-//! into a plan, and `compose.rs` writes it. What became of each statement is noted in `ledger.rs`, and said
-//! at the end.
+//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
+//! and rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
+//! noted in `ledger.rs`, and said at the end.
 
 mod compose;
 mod glob;
@@ -16,6 +16,7 @@ mod model;
 mod notify;
 mod people;
 mod read;
+mod routes;
 mod settle;
 mod source;
 #[cfg(test)]
@@ -159,8 +160,8 @@ fn router_id(file: &Path, trial: &mut Sources) -> Option<String> {
         .next_back()
 }
 
-/// The text, once the loader accepts it for both nodes. A route that it refuses is left out, which is
-/// reported.
+/// The text, once the loader accepts it for both nodes. A route or a rule that it refuses is left out, which
+/// is reported.
 fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> Option<String> {
     // The daemon starts elsewhere: the key has its full path.
     let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
@@ -176,20 +177,21 @@ fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> 
     }
 }
 
-/// Leaves out routes that the loader refuses; returns whether there were any.
+/// Leaves out routes and rules that the loader refuses; returns whether there were any.
 fn leave_out_routes(plan: &mut Plan, page: &Page, errors: &[ConfigError], sources: &mut Sources) -> bool {
     let mut is_changed = false;
     for error in errors {
         let Some(at) = error.line().and_then(|line| page.asked_by(line)) else { continue };
         for group in &mut plan.groups {
-            let Some(text) = group.routes.iter().find(|(by, _)| *by == at).map(|(_, text)| text.clone())
-            else {
-                continue;
-            };
-            is_changed = true;
-            for (by, _) in group.routes.extract_if(.., |(_, other)| *other == text) {
-                sources.ledger.forget(by);
-                sources.ledger.lost(by, settle::lost_route(&error.what));
+            for (list, command) in [(&mut group.routes, "route"), (&mut group.rules, "rule")] {
+                let Some(text) = list.iter().find(|(by, _)| *by == at).map(|(_, text)| text.clone()) else {
+                    continue;
+                };
+                is_changed = true;
+                for (by, _) in list.extract_if(.., |(_, other)| *other == text) {
+                    sources.ledger.forget(by);
+                    sources.ledger.lost(by, routes::lost_route(&error.what, command));
+                }
             }
         }
     }

@@ -55,6 +55,8 @@ pub struct Instance {
     pub addresses: Vec<Address>,
     /// `virtual_routes`
     pub routes: Vec<Route>,
+    /// `virtual_rules`
+    pub rules: Vec<Route>,
     /// `track_interface`
     pub tracks: Vec<Track>,
     /// `track_script`
@@ -85,6 +87,7 @@ impl Instance {
             peers: Vec::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
+            rules: Vec::new(),
             tracks: Vec::new(),
             checks: Vec::new(),
             notify: Vec::new(),
@@ -157,12 +160,12 @@ pub struct Address {
     pub notes: Vec<Fate>,
 }
 
-/// A route.
+/// A route, or a policy rule.
 #[derive(Clone)]
 pub struct Route {
     /// The statement.
     pub at: Key,
-    /// As `ip route add` takes it.
+    /// As `ip route add` takes it, or `ip rule add`.
     pub words: Vec<String>,
 }
 

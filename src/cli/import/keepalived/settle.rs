@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use crosswire::time::Span;
 
-use super::groups::{self, Group, Router, Together, Vip, is_in};
+use super::groups::{self, Group, Router, Together, Vip};
 use super::ledger::Key;
-use super::lists::network;
-use super::model::{Address, Instance, Node, Route, SyncGroup, Track};
+use super::model::{Address, Instance, Node, SyncGroup, Track};
 use super::notify;
 use super::people::{self, Lan};
+use super::routes::{convert, convert_rule, lost_route};
 use super::source::Sources;
 use crate::cli::import::draft::{Times, fit};
 use crate::cli::import::places::Names;
@@ -170,22 +170,23 @@ fn group(
                 sources.ledger.taken(route.at, format!("routes: \"{text}\""));
                 routes.push((route.at, text));
             }
-            Err(why) => sources.ledger.lost(route.at, lost_route(&why)),
+            Err(why) => sources.ledger.lost(route.at, lost_route(&why, "route")),
+        }
+    }
+    let mut rules: Vec<(Key, String)> = Vec::new();
+    for rule in together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.rules) {
+        match convert_rule(rule) {
+            Ok(text) => {
+                sources.ledger.taken(rule.at, format!("rules: \"{text}\""));
+                rules.push((rule.at, text));
+            }
+            Err(why) => sources.ledger.lost(rule.at, lost_route(&why, "rule")),
         }
     }
     let (prefer, failback) = groups::preference(together, names, has_both, &mut sources.ledger);
     let (scripts, is_mounting) = notify::scripts(together, names, &mut sources.ledger);
     let tracked = Vec::new();
-    Group { name, at, prefer, failback, addresses, tracked, renamed, routes, scripts, is_mounting }
-}
-
-/// What to do about a route that cannot be written.
-pub fn lost_route(why: &str) -> String {
-    format!(
-        "{why}: put `ip route replace` and `ip route del` with it into a script, scripts = [\"exec:/PATH\"], \
-            called with start \
-         and stop"
-    )
+    Group { name, at, prefer, failback, addresses, tracked, renamed, routes, rules, scripts, is_mounting }
 }
 
 fn tell_router(router: &Router<'_>, name: &str, names: &[String; 2], has_both: bool, sources: &mut Sources) {
@@ -296,55 +297,6 @@ fn label_of(address: &Address, interface: &str, sources: &mut Sources) -> Option
         format!("the label {} is left out: it does not begin with {interface}:", shorten(label)),
     );
     None
-}
-
-/// The route in our notation, as `default via 10.0.0.254 metric 5`, or why it cannot be written.
-fn convert(route: &Route, addresses: &[Vip]) -> Result<String, String> {
-    let (mut to, mut via, mut src, mut metric, mut device) = (None, None, None, None, None);
-    let mut words = route.words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} lacks its value"));
-        match word {
-            "to" => to = Some(value()?),
-            "via" | "gw" | "gateway" => via = Some(value()?),
-            "src" | "from" => src = Some(value()?),
-            "dev" | "oif" => device = Some(value()?),
-            "metric" | "priority" | "preference" => metric = Some(value()?),
-            "table" if matches!(value()?, "main" | "254") => {}
-            "table" => return Err("routes have no table here".to_string()),
-            "blackhole" | "unreachable" | "prohibit" | "throw" => {
-                return Err(format!("there are no {word} routes here"));
-            }
-            "scope" | "proto" | "protocol" => drop(value()?),
-            "inet" | "inet6" | "no_track" => {}
-            word if to.is_none() => to = Some(word),
-            word => return Err(format!("routes have no {} here", shorten(word))),
-        }
-    }
-    let to = to.ok_or("it names no network")?;
-    let via = via.ok_or("a route needs a gateway here")?;
-    let is_all = matches!(to, "default" | "default6" | "0.0.0.0/0" | "::/0" | "0/0");
-    let to = match is_all {
-        true => "default".to_string(),
-        false => network(to)
-            .map(|(ip, prefix)| format!("{ip}/{prefix}"))
-            .map_err(|why| format!("{} {why}", shorten(to)))?,
-    };
-    let gateway: IpAddr = via.parse().map_err(|_| format!("{} is not an IP address", shorten(via)))?;
-    if let Some(device) = device {
-        let by = addresses.iter().filter(|vip| is_in(gateway, vip) || vip.prefix == longest(vip.ip));
-        if by.clone().next().is_some() && by.clone().all(|vip| vip.interface != device) {
-            return Err(format!("its gateway is reached by another interface than {}", shorten(device)));
-        }
-    }
-    let more = [("src", src), ("metric", metric)]
-        .into_iter()
-        .filter_map(|(word, value)| Some(format!(" {word} {}", value?)));
-    Ok(format!("{to} via {via}{}", more.collect::<String>()))
-}
-
-fn longest(ip: IpAddr) -> u8 {
-    if ip.is_ipv4() { 32 } else { 128 }
 }
 
 fn take_tracks(together: &Together<'_>, group: &mut Group, sources: &mut Sources) {
