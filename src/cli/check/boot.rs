@@ -21,8 +21,8 @@ pub(super) fn write_doubly_started(settings: &Settings, out: &mut String) {
         // Writing into memory cannot fail.
         let _ = writeln!(
             out,
-            "\nWARNING [boot]: {} is started at boot too, so that it runs on both nodes: disable it in the init \
-                system of each",
+            "\nWARNING [boot]: {} is started at boot too, so that it runs on both nodes: disable it in \
+                the init system of each",
             script.label()
         );
     }

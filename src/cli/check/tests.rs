@@ -155,7 +155,8 @@ fn a_single_kind_of_path_is_remarked_upon() {
     let lines = survey::summary(&said);
     let lines: Vec<&str> = lines.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("WARNING [paths]: only one kind of path"), "{lines:?}");
-    let verdict = "OK: DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2: the file is sound for gw1. The \
+    let verdict = "OK: DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2: the file is sound for \
+                   gw1. The \
                    file alone was read: no box was looked at.";
     assert_eq!(lines[1], verdict);
 }

@@ -89,8 +89,9 @@ impl Node {
     /// the drop and let go. A peer that was heard long after its lines had dropped looks less like that: it
     /// has to be silent for longer by as much.
     ///
-    /// Where a voting witness counts there is no such shortcut. One end of a cable may lose its lines alone (a
-    /// plug half out, a loopback plug on the other end), and a holder that sees no drop lets go by dead_after.
+    /// Where a voting witness counts there is no such shortcut. One end of a cable may lose its lines alone,
+    /// by a plug that is half out or a loopback plug on the other end. A holder that sees no drop lets go by
+    /// dead_after.
     pub(super) fn drift_passes(&self) -> Instant {
         let passes =
             |wait| self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + timing::takeover_after(wait));
