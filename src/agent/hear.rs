@@ -310,6 +310,13 @@ impl Agent<'_> {
         })
     }
 
+    /// The hardware address of the peer's own, on that path if it is known there. A hardware address that both
+    /// nodes share is the peer's if our own kernel does not have it, and tells of the same box.
+    fn mac_of_peer(&self, path: Option<PathId>) -> Option<[u8; 6]> {
+        let here = self.peer_macs.iter().find(|(known, _)| Some(*known) == path);
+        here.or(self.peer_macs.first()).map(|(_, mac)| *mac)
+    }
+
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
     /// our own interface, it is another box with the same one; unless it claims an address of ours, which may
     /// be what we have said ourselves.
@@ -321,7 +328,11 @@ impl Agent<'_> {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             let place = group.addresses.iter().position(is_vip);
             let is_holding = self.station.is_holding(id);
-            if let Some(place) = place.filter(|_| !(is_own_mac && is_holding)) {
+            let is_shared = group.vmacs().any(|vmac| vmac.mac == answer.mac);
+            // What was not asked for may be what we have said ourselves.
+            let is_ours = is_own_mac || is_shared && !answer.is_answer;
+            if let Some(place) = place.filter(|_| !(is_ours && is_holding)) {
+                let mac = if is_shared { self.mac_of_peer(path) } else { None }.unwrap_or(answer.mac);
                 let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
                 is_twin = is_own_mac;
                 if path.is_none() && !is_holding {
@@ -329,7 +340,7 @@ impl Agent<'_> {
                     self.neighbourhood.meet_peer(now, index, answer.mac, true);
                 }
                 self.tell_of_answer(id);
-                self.station.step(now, Event::VipAnswered(id, answer.mac, shown), &mut self.effects);
+                self.station.step(now, Event::VipAnswered(id, mac, shown), &mut self.effects);
             }
         }
         for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {
@@ -337,8 +348,10 @@ impl Agent<'_> {
             if *peer == answer.ip {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
-                if path.is_some() {
+                if let Some(path) = path {
                     self.neighbourhood.meet_peer(now, index, answer.mac, false);
+                    self.peer_macs.retain(|(known, _)| *known != path);
+                    self.peer_macs.push((path, answer.mac));
                 }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }

@@ -33,7 +33,7 @@ use crosswire::config::{MAX_GROUPS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
-use crosswire::pair::GroupId;
+use crosswire::pair::{GroupId, PathId};
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{Deposit, Restraint, Succession};
@@ -45,6 +45,7 @@ use crosswire::turn::{Step, Turn};
 use log::warn;
 
 use crate::clock;
+use crate::gather::Gather;
 use crate::guard::Inheritance;
 use crate::guard::scheduling::Idleness;
 use crate::logger;
@@ -88,6 +89,8 @@ struct Agent<'a> {
     ports: Vec<Port>,
     listeners: Vec<Listener>,
     neighbourhood: Neighbourhood,
+    /// By path, the hardware address with which the peer's own address answered last.
+    peer_macs: Vec<(PathId, [u8; 6])>,
     /// Interfaces whose hardware address another box has too, as far as that was said.
     twins: Vec<u8>,
     guard: GuardEnd,
@@ -195,7 +198,8 @@ impl<'a> Agent<'a> {
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),
-            neighbourhood: Neighbourhood::new(),
+            neighbourhood: Neighbourhood::new().share(settings.vmacs().map(|vmac| vmac.mac).gather()),
+            peer_macs: Vec::new(),
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),
             control: Control::new(sockets.control, sockets.members),

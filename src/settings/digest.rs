@@ -15,6 +15,11 @@ static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 /// Names the canonical form below, and changes with that form, so that no two forms are ever compared.
 const FORM: &str = "crosswire 2";
 
+/// The checksum of a text.
+pub(super) fn checksum(text: &str) -> u32 {
+    CRC.checksum(text.as_bytes())
+}
+
 /// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files,
 /// devices and interfaces belong to one box and are left out.
 pub(super) fn of(settings: &Settings) -> [u8; 4] {
@@ -116,6 +121,9 @@ fn write_group(group: &GroupSettings, write_text: WriteText, out: &mut dyn Write
         if let Some(peer) = address.peer {
             write!(out, " peer {peer}")?;
         }
+        if let Some(vmac) = &address.vmac {
+            write!(out, " vmac {vmac}")?;
+        }
         writeln!(out, "{}", if address.needs_carrier { "" } else { " carrier ignore" })?;
     }
     if !group.tracked.is_empty() {
@@ -155,7 +163,7 @@ fn write_whole(script: &Script, out: &mut dyn Write) -> fmt::Result {
 fn write_shown(script: &Script, out: &mut dyn Write) -> fmt::Result {
     out.write_str(script.label())?;
     if script.label() != script.text {
-        let sum = CRC.checksum(script.text.as_bytes()) & 0xffff;
+        let sum = checksum(&script.text) & 0xffff;
         write!(out, " {sum:04x}")?;
     }
     out.write_str("\n")

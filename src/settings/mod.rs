@@ -25,6 +25,7 @@ mod tests;
 mod times;
 mod tree;
 mod values;
+mod vmac;
 mod witness;
 
 use std::net::IpAddr;
@@ -52,6 +53,7 @@ pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure,
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
+pub use vmac::{NAME_BEGINS, Vmac};
 pub use witness::Witness;
 #[cfg(feature = "import")]
 pub use witness::{EVERY_LINK, OwnAddress, is_on_every_link, why_no_witness};
@@ -233,6 +235,11 @@ impl Settings {
     pub fn watchdog_bound(&self) -> Span {
         let bound = |watchdog: &Watchdog| watchdog_bound(watchdog.timeout, self.policy.interval());
         self.watchdog.as_ref().map_or(Span::ZERO, bound)
+    }
+
+    /// The hardware addresses that both nodes share.
+    pub fn vmacs(&self) -> impl Iterator<Item = &Vmac> {
+        self.groups.iter().flat_map(GroupSettings::vmacs)
     }
 
     /// Name of this node.

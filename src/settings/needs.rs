@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::error::{ConfigError, quote};
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
-use super::witness;
+use super::{vmac, witness};
 use crate::plain;
 use crate::sys::names;
 use crate::tty::fit;
@@ -31,6 +31,8 @@ pub(super) enum Thing {
     Interface(String),
     /// An interface that takes addresses of this family.
     Family(String, IpAddr),
+    /// A macvlan of that name on an interface.
+    Vmac(String, String),
     /// An address of our own on a LAN.
     Address {
         /// The LAN's interface.
@@ -68,6 +70,7 @@ impl Need {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
             Thing::Family(name, ip) => lack_of_family(name, *ip)?,
+            Thing::Vmac(interface, name) => vmac::lack(interface, name)?,
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path, baud) => {
                 let (what, remedy) = lack_of_device(path).or_else(|| unfit(path, *baud))?;
@@ -88,6 +91,7 @@ impl Need {
         match &self.what {
             Thing::Interface(_) => "interface",
             Thing::Family(..) => "family",
+            Thing::Vmac(..) => "vmac",
             Thing::Address { .. } => "address",
             Thing::Device(..) => "device",
             Thing::Program(_) => "program",
@@ -112,6 +116,7 @@ impl Need {
             Thing::Device(path, _) => lack_of_device(path).is_none(),
             Thing::Interface(_)
             | Thing::Family(..)
+            | Thing::Vmac(..)
             | Thing::Program(_)
             | Thing::Watchdog(_)
             | Thing::Group(_)

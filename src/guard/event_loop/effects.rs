@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::fencing::watchdog::{Armed, Watchdog};
 use crate::guard::kernel::addresses::Renewal;
-use crate::guard::kernel::probe;
+use crate::guard::kernel::{probe, vmac};
 use crate::guard::scripts::run::Run;
 use crate::guard::serial::ports::{OpenError, open_path};
 use crate::ipc::FromGuard;
@@ -99,6 +99,7 @@ impl Guard<'_> {
     fn add(&mut self, id: GroupId, valid_until: Instant) -> Result<(), Fault> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.arm_watchdog()?;
+        self.addresses.keep_vmacs(&group.addresses, true)?;
         self.addresses.add(&group.addresses, valid_until)?;
         self.resources.get_mut(id.index()).into_iter().for_each(|own| own.newcomers.clear());
         self.tell_lifetime();
@@ -127,6 +128,9 @@ impl Guard<'_> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.addresses.remove_routes(&group.routes);
         let removed = self.addresses.remove(&group.addresses);
+        // From now on the switch learns from the peer alone; what takes longer waits until the peer knows.
+        group.vmacs().for_each(vmac::hush);
+        self.look_from = now();
         match removed {
             Ok(()) => info!("group {}: addresses gone", group.name),
             Err(fault) => warn!("group {}: {}", group.name, said(fault, group)),

@@ -108,7 +108,7 @@ impl Addresses {
     pub(super) fn on_link_requests(&self, renewals: &[Renewal], at: Instant) -> Vec<Request> {
         let timely = renewals.iter().filter(|renewal| at <= renewal.valid_until);
         let of = |address: &VirtualAddress| {
-            let index = interface::index(&self.netlink, &address.interface).ok()?;
+            let index = interface::index(&self.netlink, address.device()).ok()?;
             let mut request = on_link(RTM_NEWROUTE, address.ip, address.prefix, index)?;
             attribute(&mut request.body, RTA_EXPIRES, &self.lifetime_s.to_ne_bytes());
             Some(request)

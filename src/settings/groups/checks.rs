@@ -39,6 +39,23 @@ pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) 
     }
 }
 
+/// Groups move one by one, and a switch sends all that is for one hardware address to one box.
+pub(super) fn check_vmac_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    let mut all: Vec<([u8; 6], &Plan<'_>)> = Vec::new();
+    for plan in plans {
+        for vip in &plan.addresses {
+            let Some(mac) = vip.value.vmac.flatten() else { continue };
+            let is_other =
+                |(known, group): &&([u8; 6], &Plan<'_>)| *known == mac && group.name.value != plan.name.value;
+            if let Some((_, group)) = all.iter().find(is_other) {
+                let what = format!("this vmac is already that of group {}", quote(group.name.value));
+                report.add(vip.at, what, "give each group one of its own, or write true");
+            }
+            all.push((mac, plan));
+        }
+    }
+}
+
 /// A box that is to reset itself needs a means to do so.
 pub(in crate::settings) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
     let asked =

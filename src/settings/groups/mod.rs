@@ -12,16 +12,17 @@ use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use super::error::{Report, quote};
+use super::needs::Thing;
 use super::nodes::{Node, check_interfaces};
 use super::routes::{self, MAX_ROUTES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_name, parse_span};
-use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
+use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress, Vmac};
 use crate::gather::Gather;
 use addresses::{Vip, read_address};
-use checks::check_script_repeats;
 pub(super) use checks::{check_links, check_repeats, check_self_fences, check_tags};
+use checks::{check_script_repeats, check_vmac_repeats};
 
 /// Most addresses of one group.
 pub const MAX_ADDRESSES: usize = 64;
@@ -94,6 +95,7 @@ pub(super) fn read<'t>(
     }
     let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).gather();
     check_script_repeats(&plans, report);
+    check_vmac_repeats(&plans, report);
     let all = plans.iter().flat_map(|plan| plan.routes.iter().map(|route| (route, plan.name.value)));
     routes::check_repeats(all, report);
     plans
@@ -232,24 +234,37 @@ impl Plan<'_> {
     }
 
     /// The group as the guard of this node needs it; `lan` is its interface for addresses that name none.
-    pub(super) fn settings(&self, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
+    pub(super) fn settings(&self, pair: &str, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
         let local = |name: &str| node.local(name).to_string();
         let address = |At { value: vip, .. }: &At<Vip<'_>>| {
             let interface = vip.interface.map(local).or_else(|| lan.map(str::to_string))?;
             let label = vip.label.map(|rest| format!("{interface}{rest}"));
             let (peer, needs_carrier) = (vip.peer, vip.needs_carrier);
+            let vmac = vip.vmac.map(|written| Vmac::new(written, pair, self.name.value, &interface));
             Some(VirtualAddress {
                 label,
                 peer,
                 needs_carrier,
+                vmac,
                 ..VirtualAddress::plain(vip.ip, vip.prefix, interface)
             })
         };
+        let addresses: Vec<_> = self.addresses.iter().map(address).gather_all()?;
+        let mut routes: Vec<_> =
+            self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?;
+        for route in &mut routes {
+            // A gateway is reached as the address is that reaches it.
+            let is_source =
+                |address: &&VirtualAddress| address.ip == route.src && address.interface == route.interface;
+            if let Some(address) = addresses.iter().find(is_source) {
+                route.interface = address.device().to_owned();
+            }
+        }
         Some(GroupSettings {
             name: self.name.value.to_string(),
-            addresses: self.addresses.iter().map(address).gather_all()?,
+            addresses,
             tracked: self.track.iter().map(|name| local(name.value)).gather(),
-            routes: self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?,
+            routes,
             scripts: self.scripts.iter().map(script::Draft::settings).gather(),
             ready: self.ready.iter().map(script::Draft::settings).gather(),
             before: u8::try_from(self.before).unwrap_or(u8::MAX),
@@ -273,6 +288,20 @@ impl Plan<'_> {
         self.addresses.iter().filter_map(move |vip| {
             let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?.to_string();
             Some(At { at: vip.at, value: (interface, vip.value.ip) })
+        })
+    }
+
+    /// Where each hardware address of its own stands, and what this box must be able to make for it.
+    pub(super) fn vmacs(
+        &self,
+        pair: &str,
+        lan: Option<&str>,
+        node: &Node<'_>,
+    ) -> impl Iterator<Item = At<Thing>> {
+        let places = self.places(lan, node).zip(&self.addresses);
+        places.filter_map(move |(At { at, value: (interface, _) }, vip)| {
+            let name = Vmac::new(vip.value.vmac?, pair, self.name.value, &interface).name;
+            Some(At { at, value: Thing::Vmac(interface, name) })
         })
     }
 
