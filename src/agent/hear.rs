@@ -24,7 +24,7 @@ use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::{LostKind, WatchdogReport};
 use crate::operator::words;
-use crate::settings::{PathDevice, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, VirtualAddress};
 
 impl Listener {
     /// The protocol that it hears, as the kernel knows it.
@@ -100,6 +100,8 @@ impl Agent<'_> {
                 let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
                 let peer = self.lan_on(interface).map(|(_, peer)| peer);
                 self.neighbourhood.become_lookout(interface, (name, peer), (is_v6, mac), socket);
+                let vmacs = self.settings.groups.iter().flat_map(GroupSettings::vmacs);
+                vmacs.for_each(|vmac| self.neighbourhood.share(vmac.mac));
             }
             (FromGuard::Listener { .. } | FromGuard::Neighbours { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
@@ -313,8 +315,8 @@ impl Agent<'_> {
     /// The hardware address of the peer's own, on that path if it is known there. A hardware address that both
     /// nodes share is the peer's if our own kernel does not have it, and tells of the same box.
     fn mac_of_peer(&self, path: Option<PathId>) -> Option<[u8; 6]> {
-        let here = self.peer_macs.iter().find(|(known, _)| Some(*known) == path);
-        here.or(self.peer_macs.first()).map(|(_, mac)| *mac)
+        let here = path.and_then(|path| self.peer_macs.get(path.index()).copied().flatten());
+        here.or_else(|| self.peer_macs.iter().copied().flatten().next())
     }
 
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
@@ -350,8 +352,8 @@ impl Agent<'_> {
                 let path = (Some(interface) == on).then_some(id);
                 if let Some(path) = path {
                     self.neighbourhood.meet_peer(now, index, answer.mac, false);
-                    self.peer_macs.retain(|(known, _)| *known != path);
-                    self.peer_macs.push((path, answer.mac));
+                    let known = self.peer_macs.get_mut(path.index());
+                    known.into_iter().for_each(|known| *known = Some(answer.mac));
                 }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }

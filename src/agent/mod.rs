@@ -29,11 +29,11 @@ pub mod witness;
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::{MAX_GROUPS, PathPolicy};
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
-use crosswire::pair::{GroupId, PathId};
+use crosswire::pair::GroupId;
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
 use crosswire::quorum::succession::{Deposit, Restraint, Succession};
@@ -45,7 +45,6 @@ use crosswire::turn::{Step, Turn};
 use log::warn;
 
 use crate::clock;
-use crate::gather::Gather;
 use crate::guard::Inheritance;
 use crate::guard::scheduling::Idleness;
 use crate::logger;
@@ -90,7 +89,7 @@ struct Agent<'a> {
     listeners: Vec<Listener>,
     neighbourhood: Neighbourhood,
     /// By path, the hardware address with which the peer's own address answered last.
-    peer_macs: Vec<(PathId, [u8; 6])>,
+    peer_macs: [Option<[u8; 6]>; MAX_PATHS],
     /// Interfaces whose hardware address another box has too, as far as that was said.
     twins: Vec<u8>,
     guard: GuardEnd,
@@ -198,8 +197,8 @@ impl<'a> Agent<'a> {
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),
-            neighbourhood: Neighbourhood::new().share(settings.vmacs().map(|vmac| vmac.mac).gather()),
-            peer_macs: Vec::new(),
+            neighbourhood: Neighbourhood::new(),
+            peer_macs: [None; MAX_PATHS],
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),
             control: Control::new(sockets.control, sockets.members),

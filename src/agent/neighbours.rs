@@ -112,8 +112,6 @@ pub struct Neighbourhood {
     places: Vec<Place>,
     /// Hardware addresses of this box.
     own: Vec<Mac>,
-    /// Those that it shares with the peer.
-    vmacs: Vec<Mac>,
     claims: Claims,
     /// By interface, a bit where the peer lives whose hardware address is not known yet: what it says there
     /// cannot be told from what a third party says.
@@ -131,16 +129,10 @@ impl Neighbourhood {
             questions: Vec::new(),
             places: Vec::new(),
             own: Vec::new(),
-            vmacs: Vec::new(),
             claims: Claims::new(),
             unmet: 0,
             look_at: Instant::ORIGIN,
         }
-    }
-
-    /// The hardware addresses that both nodes share are no neighbour's.
-    pub fn share(self, vmacs: Vec<Mac>) -> Self {
-        Self { vmacs, ..self }
     }
 
     /// Takes over a socket. There is one for each protocol of an interface, on which the peer may have an
@@ -163,13 +155,16 @@ impl Neighbourhood {
         let all = getifaddrs();
         let macs = all.map(|all| all.filter_map(|found| found.address?.as_link_addr()?.addr()).gather());
         self.own = macs.unwrap_or_default();
-        // Neither node is a neighbour of the other, whichever has it.
-        self.own.extend(&self.vmacs);
         if let Some(peer) = peer {
             self.unmet |= bit(interface);
             let known = hardware_address(name, peer);
             known.into_iter().for_each(|mac| self.meet_peer(read_at, interface, mac, false));
         }
+    }
+
+    /// A hardware address that both nodes share is no neighbour's, whichever of them has it.
+    pub fn share(&mut self, vmac: Mac) {
+        self.own.push(vmac);
     }
 
     /// The peer is said to live there on an interface: to have its own address there, or to serve. Whoever

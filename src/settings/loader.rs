@@ -285,9 +285,7 @@ impl<'t> Draft<'t> {
             );
             let lan = self.links.iter().find(|link| link.is_lan()).and_then(|link| link.device(me));
             let (lan, pair) = (lan.map(|lan| lan.value), self.pair.unwrap_or_default());
-            let places = group.places(lan, node);
-            all.extend(places.map(|At { at, value: (name, ip) }| At { at, value: Thing::Family(name, ip) }));
-            all.extend(group.vmacs(pair, lan, node));
+            all.extend(group.places(pair, lan, node));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
         all.extend(self.notify.iter().map(|found| found.clone().map(|path| Thing::Program(vec![path]))));

@@ -237,11 +237,6 @@ impl Settings {
         self.watchdog.as_ref().map_or(Span::ZERO, bound)
     }
 
-    /// The hardware addresses that both nodes share.
-    pub fn vmacs(&self) -> impl Iterator<Item = &Vmac> {
-        self.groups.iter().flat_map(GroupSettings::vmacs)
-    }
-
     /// Name of this node.
     pub fn my_name(&self) -> &str {
         &self.names[self.me.index()]

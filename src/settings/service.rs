@@ -108,7 +108,7 @@ impl VirtualAddress {
 
     /// What the kernel has it on: its interface, or a macvlan there.
     pub fn device(&self) -> &str {
-        self.vmac.as_ref().map_or(&self.interface, |vmac| &vmac.name)
+        self.vmac.as_ref().map_or(&self.interface, Vmac::name)
     }
 }
 

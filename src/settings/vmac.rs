@@ -6,21 +6,21 @@ use std::path::Path;
 
 use super::digest;
 use super::neighbours::parse_mac;
-use crate::gather::Gather;
+use crate::plain;
 
 /// What a derived one begins with: locally administered, for one box (IEEE 802).
 const DERIVED: [u8; 2] = [0x02, b'c'];
 
 /// What the name of a macvlan of ours begins with.
 pub const NAME_BEGINS: &str = "cw";
+const NAME_BYTES: usize = 10;
 
 /// A hardware address that goes with the addresses of a group.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vmac {
     /// The same on both nodes.
     pub mac: [u8; 6],
-    /// The macvlan that has it on this node. Who starts after a crash computes the same name.
-    pub name: String,
+    name: [u8; NAME_BYTES],
 }
 
 impl Vmac {
@@ -29,67 +29,60 @@ impl Vmac {
         let group = format!("{pair} {group}");
         let [a, b] = DERIVED;
         let [c, d, e, f] = digest::checksum(&group).to_be_bytes();
-        let vmac = Self { mac: written.unwrap_or([a, b, c, d, e, f]), name: String::new() };
-        let name = format!("{NAME_BEGINS}{:08x}", digest::checksum(&format!("{group} {interface} {vmac}")));
-        Self { name, ..vmac }
+        let mac @ [_, _, tail @ ..] = written.unwrap_or([a, b, c, d, e, f]);
+        // Two of a group on one interface have two names.
+        let number = digest::checksum(&format!("{group} {interface}")) ^ u32::from_be_bytes(tail);
+        let mut name = [0; NAME_BYTES];
+        let text = format!("{NAME_BEGINS}{number:08x}");
+        name.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+        Self { mac, name }
+    }
+
+    /// The macvlan that has it on this node. Who starts after a crash computes the same name.
+    pub fn name(&self) -> &str {
+        str::from_utf8(&self.name).unwrap_or_default()
     }
 }
 
 /// The hardware address.
 impl fmt::Display for Vmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let octets = self.mac.iter().map(|octet| format!("{octet:02x}")).gather();
-        f.write_str(&octets.join(":"))
+        f.write_str(&plain::mac(self.mac))
     }
 }
 
 /// Reads the hardware address of one box; none of those that a group of boxes has, or nobody.
 pub(super) fn parse(text: &str) -> Option<[u8; 6]> {
-    let mac = parse_mac(text)?;
-    (mac[0] & 1 == 0 && mac != [0; 6]).then_some(mac)
+    parse_mac(text).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6])
 }
 
-/// Why there can be no macvlan called `name` on an interface of this box, as far as everybody may see it,
-/// and what to do. An interface that is not there lacks nothing else.
-pub(super) fn lack(interface: &str, name: &str) -> Option<(String, &'static str)> {
-    lack_in(Path::new("/"), interface, name)
-}
+/// What cannot carry a second hardware address, by what the kernel shows of it: a radio's access point knows
+/// one, and who belongs to a bridge or a bond has given its frames away.
+const UNFIT: [(&str, &str); 3] =
+    [("phy80211", "is wireless"), ("brport", "belongs to a bridge"), ("bonding_slave", "belongs to a bond")];
 
-fn lack_in(root: &Path, interface: &str, name: &str) -> Option<(String, &'static str)> {
-    let net = root.join("sys/class/net");
-    let (base, own) = (net.join(interface), net.join(name));
-    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    if !base.exists() {
-        return None;
+/// Why there can be no such macvlan on an interface of this box, as far as everybody may see it, and what to
+/// do. `root` is empty outside a test.
+pub(super) fn lack(root: &str, interface: &str, vmac: &Vmac) -> Option<(String, &'static str)> {
+    let (name, net) = (vmac.name(), format!("{root}/sys/class/net"));
+    let read = |file: String| fs::read_to_string(file).unwrap_or_default();
+    for (file, why) in UNFIT {
+        if Path::new(&format!("{net}/{interface}/{file}")).exists() {
+            let what = format!("{interface} {why}, and carries no vmac");
+            return Some((what, "name the bridge or the bond, or remove vmac"));
+        }
     }
-    if own.exists() && !read(&own.join("uevent")).lines().any(|line| line == "DEVTYPE=macvlan") {
-        let what =
-            format!("the vmac would be called {name}, and this box has another interface of that name");
+    let own = read(format!("{net}/{name}/uevent"));
+    if !own.is_empty() && !own.starts_with("DEVTYPE=macvlan\n") {
+        let what = format!("the vmac needs the name {name}, which another interface of this box has");
         return Some((what, "rename that interface"));
     }
-    if read(&base.join("type")).trim() != "1" {
-        let what = format!("{interface} is no Ethernet, and carries no vmac");
-        return Some((what, "remove vmac there"));
-    }
-    if base.join("phy80211").exists() {
-        let what = format!("{interface} is wireless, and carries no hardware address but its own");
-        return Some((what, "remove vmac there"));
-    }
-    if base.join("brport").exists() || base.join("bonding_slave").exists() {
-        let what = format!("{interface} is part of a bridge or a bond, and carries no vmac itself");
-        return Some((what, "name the bridge or the bond"));
-    }
-    let what = || "this kernel has no macvlan (CONFIG_MACVLAN)".to_owned();
-    (!has_macvlan(root)).then(|| (what(), "install the kernel's modules, or remove vmac"))
-}
-
-/// Whether the kernel has macvlans, or may have them: without a list of its modules nobody knows.
-fn has_macvlan(root: &Path) -> bool {
-    let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).unwrap_or_default();
-    let modules = root.join("lib/modules").join(release.trim());
-    let lists = ["modules.builtin", "modules.dep"].map(|list| fs::read_to_string(modules.join(list)));
-    let is_listed = lists.iter().flatten().any(|list| list.contains("/macvlan.ko"));
-    is_listed || lists.iter().any(Result::is_err) || root.join("sys/module/macvlan").exists()
+    let release = read(format!("{root}/proc/sys/kernel/osrelease"));
+    let modules = format!("{root}/lib/modules/{}/modules.", release.trim_ascii_end());
+    let all = read(format!("{modules}builtin")) + &read(format!("{modules}dep"));
+    // Without a list of its modules nobody knows what the kernel has.
+    let lacks_it = !all.is_empty() && plain::cut(&all, "/macvlan.ko").is_none();
+    lacks_it.then(|| ("this kernel has no macvlan".to_owned(), "install its modules, or remove vmac"))
 }
 
 #[cfg(test)]
@@ -121,16 +114,16 @@ mod tests {
         let there = Vmac::new(None, "lab", "gateway", "enp2s0");
         assert_eq!(here.mac, there.mac);
         assert_eq!(here.mac[0] & 3, 2, "locally administered, and of one box");
-        assert_ne!(here.name, there.name, "each interface has one");
+        assert_ne!(here.name(), there.name(), "each interface has one");
         assert_eq!(here, Vmac::new(None, "lab", "gateway", "eth0"), "who comes later finds it");
-        assert!(here.name.starts_with("cw") && here.name.len() <= 15, "{}", here.name);
+        assert!(here.name().starts_with("cw") && here.name().len() <= 15, "{}", here.name());
         for (pair, group) in [("lab", "other"), ("other", "gateway")] {
             let other = Vmac::new(None, pair, group, "eth0");
-            assert!(other.mac != here.mac && other.name != here.name, "{other}");
+            assert!(other.mac != here.mac && other.name() != here.name(), "{other}");
         }
         let written = Vmac::new(parse("02:00:5e:00:01:33"), "lab", "gateway", "eth0");
         assert_eq!(written.to_string(), "02:00:5e:00:01:33");
-        assert_ne!(written.name, here.name);
+        assert_ne!(written.name(), here.name());
     }
 
     #[test]
@@ -141,18 +134,14 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        let said =
-            |interface| lack_in(root.path(), interface, "cw0").map(|(what, _)| what).unwrap_or_default();
-        for (name, kind) in [("eth0", "1"), ("wlan0", "1"), ("tun0", "65534"), ("eth1", "1"), ("eth2", "1")] {
-            make(&format!("sys/class/net/{name}/type"), kind);
-        }
+        let vmac = Vmac::new(None, "lab", "gateway", "eth0");
+        let text = root.path().display().to_string();
+        let said = |interface| lack(&text, interface, &vmac).map(|(what, _)| what).unwrap_or_default();
         make("sys/class/net/wlan0/phy80211/name", "phy0");
         make("sys/class/net/eth1/brport/path_cost", "2");
         make("sys/class/net/eth2/bonding_slave/state", "active");
-        assert_eq!(said("absent"), "");
         assert_eq!(said("eth0"), "", "nobody knows what that kernel has");
         assert!(said("wlan0").contains("wireless"));
-        assert!(said("tun0").contains("no Ethernet"));
         assert!(said("eth1").contains("bridge") && said("eth2").contains("bond"));
         make("proc/sys/kernel/osrelease", "6.1\n");
         make("lib/modules/6.1/modules.builtin", "kernel/drivers/net/tun.ko\n");
@@ -160,9 +149,10 @@ mod tests {
         assert!(said("eth0").contains("no macvlan"));
         make("lib/modules/6.1/modules.dep", "kernel/drivers/net/macvlan.ko.xz:\n");
         assert_eq!(said("eth0"), "");
-        make("sys/class/net/cw0/uevent", "INTERFACE=cw0\n");
-        assert!(said("eth0").contains("another interface of that name"));
-        make("sys/class/net/cw0/uevent", "DEVTYPE=macvlan\nINTERFACE=cw0\n");
+        let uevent = format!("sys/class/net/{}/uevent", vmac.name());
+        make(&uevent, "INTERFACE=x\n");
+        assert!(said("eth0").contains("which another interface"));
+        make(&uevent, "DEVTYPE=macvlan\nINTERFACE=x\n");
         assert_eq!(said("eth0"), "");
     }
 }

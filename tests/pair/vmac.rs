@@ -23,8 +23,6 @@ const HANDOVER_MS: u64 = 15;
 const POWER_CUT_MS: u64 = 550;
 /// A lease of 1 s, what the kernel may let its end slip, and how soon that is seen.
 const KILLED_MS: u64 = 1_000 + 1_100 + 350;
-/// From a change that the kernel tells until all that follows from it has been done.
-const NOTICED_MS: u64 = 200;
 /// So long the kernel of a dead node may have something to tell routers.
 const LAST_WORDS_MS: u64 = 3_000;
 
@@ -245,7 +243,7 @@ fn an_interface_of_somebody_elses_is_left_alone() {
         scene.begin(Side::B);
         scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("it serves");
         scene.expect_soon("what is wrong", PATIENCE, |scene| {
-            let refused = format!("the kernel refuses {VIP} on eth0 with 02:63:");
+            let refused = format!("the kernel refuses {VIP}/{PREFIX}@eth0 vmac 02:63:");
             let said = unwrapped(&scene.say(Side::A, &["status"]).text);
             scene.log_of(Side::B).contains(&refused) && said.contains("the kernel refuses an address")
         });

@@ -17,7 +17,7 @@ use crate::guard::kernel::probe;
 use crate::guard::serial::ports::has_own_address;
 use crate::ipc::FromGuard;
 use crate::settings::neighbours::takes;
-use crate::settings::{PathDevice, PathSettings, Settings, Vmac};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
 
 /// How often the guard looks which addresses the kernel would refuse.
 const LOOK_EVERY: Span = Span::from_s(5);
@@ -130,10 +130,14 @@ impl Guard<'_> {
         }
     }
 
-    /// Removes the macvlans that these settings ask for, but for those that are kept.
-    pub(super) fn remove_vmacs(&mut self, settings: &Settings, is_kept: impl Fn(&Vmac) -> bool) {
-        for vmac in settings.vmacs().filter(|vmac| !settings.is_shadow() && !is_kept(vmac)) {
-            self.addresses.remove_vmac(vmac);
+    /// Removes the macvlans of the old groups that none of the new ones has.
+    pub(super) fn remove_vmacs(&mut self, old: &[GroupSettings], new: &[GroupSettings]) {
+        for address in old.iter().flat_map(|group| &group.addresses) {
+            let is_same = |kept: &VirtualAddress| kept.vmac == address.vmac;
+            let is_kept = new.iter().any(|group| group.addresses.iter().any(is_same));
+            if let Some(vmac) = address.vmac.filter(|_| !is_kept && !self.settings.is_shadow()) {
+                self.addresses.remove_vmac(&vmac);
+            }
         }
     }
 

@@ -128,11 +128,7 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::ScriptStop(index) => format!("{} did not stop", label(&group.scripts, index)),
         Fault::Refused(index, errno) => {
             let address = group.addresses.get(usize::from(index));
-            let place = |address: &VirtualAddress| {
-                let vmac = address.vmac.as_ref().map(|vmac| format!(" with {vmac} as {}", vmac.name));
-                format!("{} on {}{}", address.ip, address.interface, vmac.unwrap_or_default())
-            };
-            let place = address.map(place).unwrap_or_default();
+            let place = address.map(VirtualAddress::to_string).unwrap_or_default();
             format!("the kernel refuses {place}: {}", Errno::from_raw(errno).desc())
         }
     }

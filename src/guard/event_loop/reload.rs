@@ -126,7 +126,7 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
-        self.remove_vmacs(old, |gone| new.vmacs().any(|vmac| vmac == gone));
+        self.remove_vmacs(&old.groups, &new.groups);
         // The macvlans of those that were added are made before any address is.
         self.tell_what_is_refused();
         self.agent.change(keys, differences_for_deposit(old, new));

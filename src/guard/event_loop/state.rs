@@ -116,7 +116,6 @@ impl<'a> Guard<'a> {
             warn!("shadow: this run decides, says what it would do, and touches nothing");
         } else {
             guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
-            let _ = guard.addresses.keep_vmacs(&guard.all_addresses(), false);
         }
         for Left { group, started, term } in left {
             warn!(

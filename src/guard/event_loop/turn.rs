@@ -59,7 +59,7 @@ impl Guard<'_> {
             if let Some(code) = self.exit_code() {
                 self.owe_look(|_, _| true);
                 let is_all_gone = self.look_for_strays();
-                self.remove_vmacs(self.settings, |_| false);
+                self.remove_vmacs(&self.settings.groups, &[]);
                 self.notifier.give_up();
                 self.marker.close();
                 self.journal.take().into_iter().for_each(JournalProcess::finish);

@@ -64,9 +64,9 @@ impl Addresses {
         let mut outcome = Ok(());
         for (index, address) in (0u8..).zip(addresses) {
             let Some(vmac) = &address.vmac else { continue };
-            let is_mac = interface::mac(&self.netlink, &vmac.name) == Ok(vmac.mac);
-            let is_so = is_mac && interface::is_up(&self.netlink, &vmac.name) == is_up;
-            if is_so && (!is_up || takes(&vmac.name, address.ip)) {
+            let is_mac = interface::mac(&self.netlink, vmac.name()) == Ok(vmac.mac);
+            let is_so = is_mac && interface::is_up(&self.netlink, vmac.name()) == is_up;
+            if is_so && (!is_up || takes(vmac.name(), address.ip)) {
                 continue;
             }
             let is_v6 = |other: &VirtualAddress| other.ip.is_ipv6() && other.vmac == address.vmac;
@@ -86,7 +86,7 @@ impl Addresses {
         }
         let more = if has_v6 { &WITH_V6[..] } else { &[] };
         for (family, switch, value) in OF_MACVLAN.iter().chain(more) {
-            set_switch(family, &vmac.name, switch, value, |said, value| said != value);
+            set_switch(family, vmac.name(), switch, value, |said, value| said != value);
         }
         for (family, switch, value) in OF_INTERFACE {
             if set_switch(family, below, switch, value, |said, value| said < value) {
@@ -104,7 +104,7 @@ impl Addresses {
         if self.run_one(macvlan(0, vmac, 0)).is_ok()
             && let Err(errno) = self.run_one(link(RTM_DELLINK, 0, vmac, AS_IT_IS))
         {
-            warn!("{} cannot be removed: {}", vmac.name, errno.desc());
+            warn!("{} cannot be removed: {}", vmac.name(), errno.desc());
         }
     }
 
@@ -115,13 +115,13 @@ impl Addresses {
 
 /// Leaves a macvlan nothing to say, whether it is up or down.
 pub fn hush(vmac: &Vmac) {
-    set_switch("ipv6", &vmac.name, "disable_ipv6", "1", |said, value| said != value);
+    set_switch("ipv6", vmac.name(), "disable_ipv6", "1", |said, value| said != value);
 }
 
 /// A request about the interface of that name.
 fn link(kind: u16, flags: u16, vmac: &Vmac, header: [u32; 4]) -> Request {
     let mut body = header.map(u32::to_ne_bytes).as_flattened().to_vec();
-    attribute(&mut body, IFLA_IFNAME, &[vmac.name.as_bytes(), &[0]].concat());
+    attribute(&mut body, IFLA_IFNAME, &[vmac.name().as_bytes(), &[0]].concat());
     Request { kind, flags, body }
 }
 

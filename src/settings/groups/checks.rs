@@ -41,17 +41,16 @@ pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) 
 
 /// Groups move one by one, and a switch sends all that is for one hardware address to one box.
 pub(super) fn check_vmac_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
-    let mut all: Vec<([u8; 6], &Plan<'_>)> = Vec::new();
-    for plan in plans {
-        for vip in &plan.addresses {
-            let Some(mac) = vip.value.vmac.flatten() else { continue };
-            let is_other =
-                |(known, group): &&([u8; 6], &Plan<'_>)| *known == mac && group.name.value != plan.name.value;
-            if let Some((_, group)) = all.iter().find(is_other) {
-                let what = format!("this vmac is already that of group {}", quote(group.name.value));
-                report.add(vip.at, what, "give each group one of its own, or write true");
+    for (index, plan) in plans.iter().enumerate() {
+        for At { at, value: vip } in &plan.addresses {
+            let is_same = |other: &At<Vip<'_>>| {
+                vip.vmac.flatten().is_some()
+                    && (other.value.vmac, other.value.interface) == (vip.vmac, vip.interface)
+            };
+            if let Some(first) = plans[..index].iter().find(|plan| plan.addresses.iter().any(is_same)) {
+                let what = format!("this vmac is already that of group {}", quote(first.name.value));
+                report.add(*at, what, "give each group one of its own, or write true");
             }
-            all.push((mac, plan));
         }
     }
 }

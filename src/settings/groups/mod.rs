@@ -279,30 +279,15 @@ impl Plan<'_> {
         of_addresses.chain(self.track.iter().copied()).map(move |name| name.map(|name| node.local(name)))
     }
 
-    /// Where each address stands, and its interface; `lan` is that of addresses that name none.
-    pub(super) fn places(
-        &self,
-        lan: Option<&str>,
-        node: &Node<'_>,
-    ) -> impl Iterator<Item = At<(String, IpAddr)>> {
-        self.addresses.iter().filter_map(move |vip| {
-            let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?.to_string();
-            Some(At { at: vip.at, value: (interface, vip.value.ip) })
-        })
-    }
-
-    /// Where each hardware address of its own stands, and what this box must be able to make for it.
-    pub(super) fn vmacs(
-        &self,
-        pair: &str,
-        lan: Option<&str>,
-        node: &Node<'_>,
-    ) -> impl Iterator<Item = At<Thing>> {
-        let places = self.places(lan, node).zip(&self.addresses);
-        places.filter_map(move |(At { at, value: (interface, _) }, vip)| {
-            let name = Vmac::new(vip.value.vmac?, pair, self.name.value, &interface).name;
-            Some(At { at, value: Thing::Vmac(interface, name) })
-        })
+    /// Where each address stands, and what this box must have for it; `lan` is the interface of addresses that
+    /// name none.
+    pub(super) fn places(&self, pair: &str, lan: Option<&str>, node: &Node<'_>) -> Vec<At<Thing>> {
+        let place = |vip: &At<Vip<'_>>| {
+            let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?;
+            let vmac = vip.value.vmac.map(|written| Vmac::new(written, pair, self.name.value, interface));
+            Some(At { at: vip.at, value: Thing::Family(interface.to_string(), vip.value.ip, vmac) })
+        };
+        self.addresses.iter().filter_map(place).gather()
     }
 
     /// Its addresses.
