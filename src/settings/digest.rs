@@ -2,23 +2,16 @@
 
 use std::fmt::{self, Write};
 
-use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
+use crc::{Digest, NoTable};
 use crosswire::config::{CARRIER_DELAY, Failback, InJeopardy, PathTiming, SafetyRule};
 use crosswire::pair::Side;
 use crosswire::time::Span;
 
+use super::values::{CRC, checksum};
 use super::{GroupSettings, Monitor, PathDevice, Script, Settings, StopFailure};
-
-/// Computed once a run: not worth a table.
-static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Names the canonical form below, and changes with that form, so that no two forms are ever compared.
 const FORM: &str = "crosswire 2";
-
-/// The checksum of a text.
-pub(super) fn checksum(text: &str) -> u32 {
-    CRC.checksum(text.as_bytes())
-}
 
 /// The checksum: pair, nodes with their LAN addresses, speeds and ports, times, quorum and groups. Files,
 /// devices and interfaces belong to one box and are left out.

@@ -9,6 +9,7 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
+use super::values::parse_mac;
 use super::{GroupSettings, VirtualAddress};
 use crate::gather::Gather;
 
@@ -109,12 +110,6 @@ pub fn hardware_address(interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
     let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
     let (_, text) = resolved(&arp, interface).find(|(known, _)| *known == ip)?;
     parse_mac(text)
-}
-
-/// A hardware address as it is usually written.
-pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let octet = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
-    text.split(':').map(octet).gather_all()?.try_into().ok()
 }
 
 /// Whom the kernel knows on an interface (IPv4).

@@ -4,8 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::digest;
-use super::neighbours::parse_mac;
+use super::values::{checksum, parse_mac};
 use crate::plain;
 
 /// What a derived one begins with: locally administered, for one box (IEEE 802).
@@ -28,10 +27,10 @@ impl Vmac {
     pub(super) fn new(written: Option<[u8; 6]>, pair: &str, group: &str, interface: &str) -> Self {
         let group = format!("{pair} {group}");
         let [a, b] = DERIVED;
-        let [c, d, e, f] = digest::checksum(&group).to_be_bytes();
+        let [c, d, e, f] = checksum(&group).to_be_bytes();
         let mac @ [_, _, tail @ ..] = written.unwrap_or([a, b, c, d, e, f]);
         // Two of a group on one interface have two names.
-        let number = digest::checksum(&format!("{group} {interface}")) ^ u32::from_be_bytes(tail);
+        let number = checksum(&format!("{group} {interface}")) ^ u32::from_be_bytes(tail);
         let mut name = [0; NAME_BYTES];
         let text = format!("{NAME_BEGINS}{number:08x}");
         name.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);

@@ -116,13 +116,13 @@ impl Guard<'_> {
             let before = std::mem::replace(&mut own.refused, index);
             if let Some((_, address)) = first.filter(|_| before != index) {
                 let (name, ip, interface) = (&group.name, address.ip, &address.interface);
-                match vmacs {
-                    Err(fault) => warn!("group {name}: {}", said(fault, group)),
-                    Ok(()) => warn!(
-                        "group {name}: the kernel takes no address like {ip} on {interface}: see \
-                            disable_ipv6, and the MTU"
+                let why = match vmacs {
+                    Err(fault) => said(fault, group),
+                    Ok(()) => format!(
+                        "the kernel takes no address like {ip} on {interface}: see disable_ipv6, and the MTU"
                     ),
-                }
+                };
+                warn!("group {name}: {why}");
             }
             if before.is_some() || index.is_some() {
                 self.tell(&FromGuard::Refuses { group: id, address: index }, None);

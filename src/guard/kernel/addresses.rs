@@ -19,9 +19,8 @@ use nix::errno::Errno;
 
 use crate::clock::now;
 use crate::gather::Gather;
-use crate::guard::kernel::interface;
+use crate::guard::kernel::interface::{self, set_switch};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
-use crate::guard::kernel::vmac::set_switch;
 use crate::settings::{Route, VirtualAddress};
 
 // linux/rtnetlink.h, linux/if_addr.h

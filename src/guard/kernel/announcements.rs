@@ -44,7 +44,8 @@ impl Schedule {
     }
 }
 
-/// Announces every address from what it is on, so that a switch learns where that is. Links without hardware addresses have nobody to tell.
+/// Announces every address from what it is on, so that a switch learns where that is. Links without hardware
+/// addresses have nobody to tell.
 pub fn announce(sender: &Sender, addresses: &[VirtualAddress]) {
     for address in addresses {
         match announce_one(sender, address) {

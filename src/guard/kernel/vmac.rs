@@ -14,12 +14,12 @@
 //! of somebody else's that has the name is never touched.
 
 use crosswire::resource::Fault;
-use log::{info, warn};
+use log::info;
 use netlink_packet_core::NLM_F_CREATE;
 use nix::errno::Errno;
 
 use crate::guard::kernel::addresses::Addresses;
-use crate::guard::kernel::interface;
+use crate::guard::kernel::interface::{self, set_switch};
 use crate::guard::kernel::links::{IFLA_ADDRESS, IFLA_IFNAME, RTM_DELLINK, RTM_NEWLINK};
 use crate::guard::kernel::netlink::{Request, attribute};
 use crate::settings::neighbours::takes;
@@ -100,11 +100,9 @@ impl Addresses {
 
     /// Removes a macvlan of ours, if it is there.
     pub fn remove_vmac(&mut self, vmac: &Vmac) {
-        // Without its interface below there is none.
-        if self.run_one(macvlan(0, vmac, 0)).is_ok()
-            && let Err(errno) = self.run_one(link(RTM_DELLINK, 0, vmac, AS_IT_IS))
-        {
-            warn!("{} cannot be removed: {}", vmac.name(), errno.desc());
+        if self.run_one(macvlan(0, vmac, 0)).is_ok() {
+            // One that stays does no harm, and is found by the next run.
+            let _ = self.run_one(link(RTM_DELLINK, 0, vmac, AS_IT_IS));
         }
     }
 
@@ -136,22 +134,4 @@ fn macvlan(flags: u16, vmac: &Vmac, below: u32) -> Request {
     attribute(&mut request.body, IFLA_ADDRESS, &vmac.mac);
     attribute(&mut request.body, IFLA_LINKINFO, &info);
     request
-}
-
-/// Sets a switch of an interface where what it says calls for that. Returns whether it was changed. A switch
-/// that this kernel does not have stays as it is.
-pub(super) fn set_switch(
-    family: &str,
-    interface: &str,
-    switch: &str,
-    value: &str,
-    is_due: fn(&[u8], &[u8]) -> bool,
-) -> bool {
-    let file = format!("/proc/sys/net/{family}/conf/{interface}/{switch}");
-    let is_due = std::fs::read(&file).is_ok_and(|said| is_due(said.trim_ascii(), value.as_bytes()));
-    let set = if is_due { std::fs::write(&file, value) } else { Ok(()) };
-    if let Err(error) = &set {
-        warn!("{file} cannot be set to {value}: {error}");
-    }
-    is_due && set.is_ok()
 }

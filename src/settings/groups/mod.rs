@@ -279,8 +279,8 @@ impl Plan<'_> {
         of_addresses.chain(self.track.iter().copied()).map(move |name| name.map(|name| node.local(name)))
     }
 
-    /// Where each address stands, and what this box must have for it; `lan` is the interface of addresses that
-    /// name none.
+    /// Where each address stands, and what this box must have for it; `lan` is the interface of addresses
+    /// that name none.
     pub(super) fn places(&self, pair: &str, lan: Option<&str>, node: &Node<'_>) -> Vec<At<Thing>> {
         let place = |vip: &At<Vip<'_>>| {
             let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?;
