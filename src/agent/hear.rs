@@ -312,8 +312,8 @@ impl Agent<'_> {
         })
     }
 
-    /// The hardware address of the peer's own, on that path if it is known there. One that both nodes share is
-    /// the peer's if our own kernel does not have it, and tells of the same box.
+    /// The hardware address of the peer's own, on that path if it is known there. One that both nodes share
+    /// is the peer's if our own kernel does not have it, and tells of the same box.
     fn mac_of_peer(&self, path: Option<PathId>) -> Option<[u8; 6]> {
         let here = path.and_then(|path| self.peer_macs.get(path.index()).copied().flatten());
         here.or_else(|| self.peer_macs.iter().copied().flatten().next())

@@ -148,7 +148,8 @@ fn the_schema_has_the_keys_that_the_loader_reads_and_says_of_each_what_it_may_be
     // What the example does not show: fences of other kinds have other keys.
     let more = "[[fence]]\nmethod = \"sysrq\"\nport = \"/dev/ttyS1\"\n\
                 [[fence]]\nmethod = \"reset-cable\"\nport = \"/dev/ttyS1\"\n\
-                [group.more]\naddresses = { address = \"10.0.0.7/24@e0\", carrier = \"ignore\", vmac = true }\n";
+                [group.more]\n\
+                addresses = { address = \"10.0.0.7/24@eth0\", carrier = \"ignore\", vmac = true }\n";
     let mut seen = BTreeSet::new();
     for text in [documented(), documented().replace("[fence]", "[[fence]]") + more] {
         for (table, readings) in read(&text) {
