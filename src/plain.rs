@@ -15,6 +15,11 @@ pub fn line(text: &str, max: usize) -> String {
     text.chars().take(max).map(character).collect()
 }
 
+/// A hardware address.
+pub fn mac(m: [u8; 6]) -> String {
+    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
 /// One character, or its replacement.
 pub fn character(c: char) -> char {
     if is_plain(c) { c } else { INSTEAD }

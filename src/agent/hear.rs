@@ -23,7 +23,7 @@ use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::{LostKind, WatchdogReport};
 use crate::operator::words;
-use crate::settings::{PathDevice, VirtualAddress};
+use crate::settings::{GroupSettings, PathDevice, VirtualAddress};
 
 impl Agent<'_> {
     /// Hands in all that has arrived there. A lapsed lease is released before anything that waited in a
@@ -92,6 +92,8 @@ impl Agent<'_> {
                 let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
                 let peer = self.lan_on(interface).map(|(_, peer)| peer);
                 self.neighbourhood.become_lookout(interface, (name, peer), (is_v6, mac), socket);
+                let vmacs = self.settings.groups.iter().flat_map(GroupSettings::vmacs);
+                vmacs.for_each(|vmac| self.neighbourhood.share(vmac.mac));
             }
             (FromGuard::Listener { .. } | FromGuard::Neighbours { .. }, None) => {}
             (FromGuard::Witnesses { is_v6 }, Some(socket)) => self.asker.become_able(is_v6, socket),
@@ -301,6 +303,13 @@ impl Agent<'_> {
         })
     }
 
+    /// The hardware address of the peer's own, on that path if it is known there. One that both nodes share
+    /// is the peer's if our own kernel does not have it, and tells of the same box.
+    fn mac_of_peer(&self, path: Option<PathId>) -> Option<[u8; 6]> {
+        let here = path.and_then(|path| self.peer_macs.get(path.index()).copied().flatten());
+        here.or_else(|| self.peer_macs.iter().copied().flatten().next())
+    }
+
     /// Notes an answer. Its sender may hold a VIP of ours, or be the peer. If it has the hardware address of
     /// our own interface, it is another box with the same one; unless it claims an address of ours, which may
     /// be what we have said ourselves.
@@ -312,7 +321,11 @@ impl Agent<'_> {
             let is_vip = |vip: &VirtualAddress| vip.ip == answer.ip && Some(&vip.interface) == on;
             let place = group.addresses.iter().position(is_vip);
             let is_holding = self.station.is_holding(id);
-            if let Some(place) = place.filter(|_| !(is_own_mac && is_holding)) {
+            let is_shared = group.vmacs().any(|vmac| vmac.mac == answer.mac);
+            // What was not asked for may be what we have said ourselves.
+            let is_ours = is_own_mac || is_shared && !answer.is_answer;
+            if let Some(place) = place.filter(|_| !(is_ours && is_holding)) {
+                let mac = if is_shared { self.mac_of_peer(path) } else { None }.unwrap_or(answer.mac);
                 let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
                 is_twin = is_own_mac;
                 if path.is_none() && !is_holding {
@@ -320,7 +333,7 @@ impl Agent<'_> {
                     self.neighbourhood.meet_peer(now, index, answer.mac, true);
                 }
                 self.tell_of_answer(id);
-                self.station.step(now, Event::VipAnswered(id, answer.mac, shown), &mut self.effects);
+                self.station.step(now, Event::VipAnswered(id, mac, shown), &mut self.effects);
             }
         }
         for (id, path) in self.settings.policy.path_ids().zip(&self.settings.paths) {
@@ -328,8 +341,10 @@ impl Agent<'_> {
             if *peer == answer.ip {
                 is_twin = is_own_mac;
                 let path = (Some(interface) == on).then_some(id);
-                if path.is_some() {
+                if let Some(path) = path {
                     self.neighbourhood.meet_peer(now, index, answer.mac, false);
+                    let known = self.peer_macs.get_mut(path.index());
+                    known.into_iter().for_each(|known| *known = Some(answer.mac));
                 }
                 self.station.step(now, Event::PeerAnswered(path, answer.mac), &mut self.effects);
             }

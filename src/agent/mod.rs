@@ -29,7 +29,7 @@ pub mod witness;
 
 use std::os::fd::OwnedFd;
 
-use crosswire::config::{MAX_GROUPS, PathPolicy};
+use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathPolicy};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring, heartbeat_bytes};
 use crosswire::limit::Limiter;
@@ -89,6 +89,8 @@ struct Agent<'a> {
     ports: Vec<Port>,
     listeners: Vec<Listener>,
     neighbourhood: Neighbourhood,
+    /// By path, the hardware address with which the peer's own address answered last.
+    peer_macs: [Option<[u8; 6]>; MAX_PATHS],
     /// Interfaces whose hardware address another box has too, as far as that was said.
     twins: Vec<u8>,
     guard: GuardEnd,
@@ -197,6 +199,7 @@ impl<'a> Agent<'a> {
             spare: Some(Box::default()),
             listeners: Vec::new(),
             neighbourhood: Neighbourhood::new(),
+            peer_macs: [None; MAX_PATHS],
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),
             control: Control::new(sockets.control, sockets.members),

@@ -162,6 +162,11 @@ impl Neighbourhood {
         }
     }
 
+    /// A hardware address that both nodes share is no neighbour's, whichever of them has it.
+    pub fn share(&mut self, vmac: Mac) {
+        self.own.push(vmac);
+    }
+
     /// The peer is said to live there on an interface: to have its own address there, or to serve. Whoever
     /// was heard under a link-local address may be the peer all the same. Who serves is always believed:
     /// where we know no address of the peer, it was heard as a third party before. So a lie about a service

@@ -63,6 +63,32 @@ fn a_neighbour_that_was_heard_is_asked_and_its_answer_counts_from_the_question()
 }
 
 #[test]
+fn a_hardware_address_that_both_nodes_share_is_no_neighbours() {
+    in_namespace(|| {
+        let stranger = Stranger::behind("near");
+        let mut neighbourhood = Neighbourhood::new();
+        lookout(&mut neighbourhood);
+        let vmac = [2, 0, 0x5e, 0, 1, 0x33];
+        let says = move || {
+            let sender = Sender::open().expect("a sender");
+            let far = sender.outlet("far").expect("an Ethernet");
+            for frame in THERE.iter().flat_map(|text| announcement(address(text).ip, vmac, false)) {
+                sender.send(&far, &frame).expect("sent");
+            }
+        };
+        stranger.run(says);
+        assert_eq!(heard(&mut neighbourhood).len(), 1, "a third party's would count");
+        neighbourhood.known.clear();
+        neighbourhood.share(vmac);
+        stranger.run(says);
+        assert_eq!(heard(&mut neighbourhood).len(), 0);
+        assert!(neighbourhood.known.is_empty());
+        neighbourhood.meet_peer(clock::now(), 0, vmac, true);
+        assert!(!neighbourhood.claims.is_peer(0, vmac), "nor is it the peer's alone");
+    });
+}
+
+#[test]
 fn the_peer_and_this_box_are_no_neighbours() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");

@@ -225,9 +225,8 @@ impl Agent<'_> {
     }
 
     fn report(&self, now: Instant) -> Report {
-        let address = |vip: &VirtualAddress| format!("{}/{}@{}", vip.ip, vip.prefix, vip.interface);
         let contents = |group: &GroupSettings| {
-            let addresses = group.addresses.iter().map(address);
+            let addresses = group.addresses.iter().map(VirtualAddress::to_string);
             addresses
                 .chain(group.routes.iter().map(ToString::to_string))
                 .chain(group.scripts.iter().map(|script| script.label().to_owned()))

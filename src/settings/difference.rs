@@ -145,7 +145,7 @@ fn contents(group: &GroupSettings) -> Vec<String> {
 }
 
 fn address_text(address: &VirtualAddress) -> String {
-    let mut text = format!("address {}/{}@{}", address.ip, address.prefix, address.interface);
+    let mut text = format!("address {address}");
     if let Some(peer) = address.peer {
         text += &format!(" peer {peer}");
     }

@@ -2,15 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
+use crc::{Digest, NoTable};
 use crosswire::config::{CARRIER_DELAY, Failback, InJeopardy, PathTiming, SafetyRule};
 use crosswire::pair::Side;
 use crosswire::time::Span;
 
+use super::values::{CRC, checksum};
 use super::{GroupSettings, Monitor, PathDevice, Script, Settings, StopFailure};
-
-/// Computed once a run: not worth a table.
-static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Names the canonical form below, and changes with that form, so that no two forms are ever compared.
 const FORM: &str = "crosswire 2";
@@ -116,6 +114,9 @@ fn write_group(group: &GroupSettings, write_text: WriteText, out: &mut dyn Write
         if let Some(peer) = address.peer {
             write!(out, " peer {peer}")?;
         }
+        if let Some(vmac) = &address.vmac {
+            write!(out, " vmac {vmac}")?;
+        }
         writeln!(out, "{}", if address.needs_carrier { "" } else { " carrier ignore" })?;
     }
     if !group.tracked.is_empty() {
@@ -155,7 +156,7 @@ fn write_whole(script: &Script, out: &mut dyn Write) -> fmt::Result {
 fn write_shown(script: &Script, out: &mut dyn Write) -> fmt::Result {
     out.write_str(script.label())?;
     if script.label() != script.text {
-        let sum = CRC.checksum(script.text.as_bytes()) & 0xffff;
+        let sum = checksum(&script.text) & 0xffff;
         write!(out, " {sum:04x}")?;
     }
     out.write_str("\n")

@@ -220,13 +220,13 @@ impl<'t> Draft<'t> {
             |link: &Link<'_>| Some(PathSettings { name: link.name.clone(), device: link.open_by(me)? });
         let mut lans = self.links.iter().filter(|link| link.is_lan());
         let lan = lans.next().and_then(|link| link.device(me)).map(|interface| interface.value);
-        let groups: Vec<_> =
-            self.groups.iter().map(|group| group.settings(lan, &nodes[me.index()])).gather_all()?;
+        let (pair, node) = (self.name_of_pair()?, &nodes[me.index()]);
+        let groups: Vec<_> = self.groups.iter().map(|group| group.settings(&pair, lan, node)).gather_all()?;
         let paths: Vec<_> = self.links.iter().map(path).gather_all()?;
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
-            pair: self.name_of_pair()?,
+            pair,
             is_shadow: self.is_shadow,
             me,
             names,
@@ -284,8 +284,8 @@ impl<'t> Draft<'t> {
                 group.interfaces(node).map(|found| found.map(|name| Thing::Interface(name.to_string()))),
             );
             let lan = self.links.iter().find(|link| link.is_lan()).and_then(|link| link.device(me));
-            let places = group.places(lan.map(|lan| lan.value), node);
-            all.extend(places.map(|At { at, value: (name, ip) }| At { at, value: Thing::Family(name, ip) }));
+            let (lan, pair) = (lan.map(|lan| lan.value), self.pair.unwrap_or_default());
+            all.extend(group.places(pair, lan, node));
             all.extend(group.programs().map(|found| found.map(Thing::Program)));
         }
         all.extend(self.notify.iter().map(|found| found.clone().map(|path| Thing::Program(vec![path]))));

@@ -26,6 +26,7 @@ mod tests;
 mod times;
 mod tree;
 mod values;
+mod vmac;
 mod witness;
 
 use std::net::IpAddr;
@@ -55,6 +56,7 @@ pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure,
 pub use values::{exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
+pub use vmac::{NAME_BEGINS, Vmac};
 pub use witness::Witness;
 #[cfg(feature = "import")]
 pub use witness::{EVERY_LINK, OwnAddress, is_on_every_link, why_no_witness};

@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::error::{ConfigError, quote};
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
-use super::witness;
+use super::{Vmac, vmac, witness};
 use crate::plain;
 use crate::sys::names;
 use crate::tty::fit;
@@ -29,8 +29,8 @@ pub struct Need {
 pub(super) enum Thing {
     /// A network interface.
     Interface(String),
-    /// An interface that takes addresses of this family.
-    Family(String, IpAddr),
+    /// An interface that takes addresses of this family, with that hardware address.
+    Family(String, IpAddr, Option<Vmac>),
     /// An address of our own on a LAN.
     Address {
         /// The LAN's interface.
@@ -67,7 +67,9 @@ impl Need {
     fn said(&self) -> Option<ConfigError> {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
-            Thing::Family(name, ip) => lack_of_family(name, *ip)?,
+            Thing::Family(name, ip, vmac) => {
+                lack_of_family(name, *ip).or_else(|| vmac::lack("", name, vmac.as_ref()?))?
+            }
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path, baud) => {
                 let (what, remedy) = lack_of_device(path).or_else(|| unfit(path, *baud))?;
@@ -87,7 +89,8 @@ impl Need {
     const fn code(&self) -> &'static str {
         match &self.what {
             Thing::Interface(_) => "interface",
-            Thing::Family(..) => "family",
+            Thing::Family(.., None) => "family",
+            Thing::Family(.., Some(_)) => "vmac",
             Thing::Address { .. } => "address",
             Thing::Device(..) => "device",
             Thing::Program(_) => "program",

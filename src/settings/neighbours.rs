@@ -9,6 +9,7 @@ use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::SockaddrStorage;
 
+use super::values::parse_mac;
 use super::{GroupSettings, VirtualAddress};
 use crate::gather::Gather;
 
@@ -41,7 +42,7 @@ pub fn is_own(ip: IpAddr) -> bool {
 pub fn misplaced(groups: &[GroupSettings], box_has: &[(String, IpAddr, IpAddr)]) -> Vec<(IpAddr, String)> {
     let all = || groups.iter().flat_map(|group| &group.addresses);
     let is_misplaced = |interface: &str, ip: IpAddr| {
-        let is_placed = |address: &VirtualAddress| address.ip == ip && address.interface == interface;
+        let is_placed = |address: &VirtualAddress| address.ip == ip && address.device() == interface;
         all().any(|address| address.ip == ip) && !all().any(is_placed)
     };
     let device = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
@@ -108,8 +109,7 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
 pub fn hardware_address(interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
     let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
     let (_, text) = resolved(&arp, interface).find(|(known, _)| *known == ip)?;
-    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok());
-    bytes.gather_all()?.try_into().ok()
+    parse_mac(text)
 }
 
 /// Whom the kernel knows on an interface (IPv4).

@@ -149,6 +149,13 @@ impl PartialEq for Route {
 }
 
 /// As in the file, with defaults filled in; without the interface of a route, which may differ on each box.
+impl Route {
+    /// The address that goes out as the source of packets, if one does.
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.parts[Part::Src as usize].as_ref().and_then(ip_of)
+    }
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.is_rule, self.is_v4, self.parts[Part::To as usize]) {

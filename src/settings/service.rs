@@ -1,12 +1,13 @@
 //! What is served: a group, its addresses and its scripts.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crosswire::custody::Readiness;
 use crosswire::time::Span;
 
-use super::{Monitor, Route};
+use super::{Monitor, Route, Vmac};
 
 /// One group.
 #[derive(Clone, Debug)]
@@ -34,6 +35,11 @@ impl GroupSettings {
     pub fn watched(&self) -> impl Iterator<Item = &String> {
         let of_addresses = self.addresses.iter().filter(|address| address.needs_carrier);
         of_addresses.map(|address| &address.interface).chain(&self.tracked)
+    }
+
+    /// The hardware addresses of its own; one may come twice.
+    pub fn vmacs(&self) -> impl Iterator<Item = &Vmac> {
+        self.addresses.iter().filter_map(|address| address.vmac.as_ref())
     }
 
     /// Its scripts, then its checks: the order in which both are counted.
@@ -90,19 +96,36 @@ pub struct VirtualAddress {
     pub peer: Option<IpAddr>,
     /// Whether the group needs carrier on this interface.
     pub needs_carrier: bool,
+    /// The hardware address that it has on both nodes, if that is not the interface's own.
+    pub vmac: Option<Vmac>,
 }
 
 impl VirtualAddress {
     /// An address of which nothing else is said.
     pub fn plain(ip: IpAddr, prefix: u8, interface: String) -> Self {
-        Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true }
+        Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true, vmac: None }
+    }
+
+    /// What the kernel has it on: its interface, or a macvlan there.
+    pub fn device(&self) -> &str {
+        self.vmac.as_ref().map_or(&self.interface, Vmac::name)
+    }
+}
+
+/// As an operator reads it.
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.ip, self.prefix, self.interface)?;
+        self.vmac.as_ref().map_or(Ok(()), |vmac| write!(f, " vmac {vmac}"))
     }
 }
 
 /// Equal means the same address to the kernel: a held address that gets another label, peer or rule stays.
 impl PartialEq for VirtualAddress {
     fn eq(&self, other: &Self) -> bool {
-        (self.ip, self.prefix, &self.interface) == (other.ip, other.prefix, &other.interface)
+        let is_same_place =
+            (self.ip, self.prefix, &self.interface) == (other.ip, other.prefix, &other.interface);
+        is_same_place && self.vmac == other.vmac
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) enum Reading {
     Span,
     /// True or false.
     Flag,
+    /// A string, or true or false.
+    TextOrFlag,
     /// One of these words.
     Choice(Vec<String>),
 }
@@ -175,6 +177,17 @@ impl<'t> Table<'t> {
         #[cfg(test)]
         self.note(key, Reading::Text);
         self.string(key, self.find(key)?, report)
+    }
+
+    /// A string, or none for `true`; `false` is as if it were not there.
+    pub(super) fn text_or_flag(&self, key: &str, report: &mut Report<'_>) -> Option<Option<At<&'t str>>> {
+        #[cfg(test)]
+        self.note(key, Reading::TextOrFlag);
+        let found = self.find(key)?;
+        match found.value {
+            Value::Flag(flag) => flag.then_some(None),
+            _ => self.string(key, found, report).map(Some),
+        }
     }
 
     fn string(&self, key: &str, found: At<&'t Value<'t>>, report: &mut Report<'_>) -> Option<At<&'t str>> {

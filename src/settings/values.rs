@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use crosswire::time::Span;
+
+use crate::gather::Gather;
 
 /// Longest pair, node or group name.
 pub(super) const MAX_NAME_BYTES: usize = 64;
@@ -10,6 +13,20 @@ pub(super) const MAX_NAME_BYTES: usize = 64;
 const MAX_INTERFACE_BYTES: usize = 15;
 /// Longest word for which a nearest one is looked up.
 const MAX_WORD_BYTES: usize = 32;
+
+/// Computed once a run: not worth a table.
+pub(super) static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+
+/// The checksum of a text.
+pub(super) fn checksum(text: &str) -> u32 {
+    CRC.checksum(text.as_bytes())
+}
+
+/// A hardware address as it is usually written.
+pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let octet = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
+    text.split(':').map(octet).gather_all()?.try_into().ok()
+}
 
 /// Parses `100ms`, `1.5s`, `10m` or `2h` exactly; at most nine digits before the point and six after it.
 pub fn parse_span(text: &str) -> Option<Span> {

@@ -64,5 +64,6 @@ mod starved;
 mod strangers;
 mod two_files;
 mod versions;
+mod vmac;
 mod votes;
 mod witness;

@@ -104,7 +104,10 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
         Some(side) => format!("prefers {}", settings.names[side.index()]),
         None => "prefers neither node".to_string(),
     };
-    let addresses = group.addresses.iter().map(|a| format!("{}/{} on {}", a.ip, a.prefix, a.interface));
+    let addresses = group.addresses.iter().map(|a| {
+        let vmac = a.vmac.as_ref().map(|vmac| format!(" with {vmac} (vmac)")).unwrap_or_default();
+        format!("{}/{} on {}{vmac}", a.ip, a.prefix, a.interface)
+    });
     let scripts = group.scripts.iter().map(|script| script.label().to_string());
     let all: Vec<String> =
         addresses.chain(group.routes.iter().map(ToString::to_string)).chain(scripts).gather();

@@ -18,7 +18,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::fencing::watchdog::{Armed, Watchdog};
 use crate::guard::kernel::addresses::Renewal;
-use crate::guard::kernel::probe;
+use crate::guard::kernel::{probe, vmac};
 use crate::guard::scripts::run::Run;
 use crate::guard::serial::ports::{OpenError, open_path};
 use crate::ipc::FromGuard;
@@ -106,6 +106,7 @@ impl Guard<'_> {
         self.arm_watchdog()?;
         self.resources.get_mut(id.index()).into_iter().for_each(|own| own.has_backup_routes = false);
         self.addresses.remove_routes(&group.routes);
+        self.addresses.keep_vmacs(&group.addresses, true)?;
         self.addresses.add(&group.addresses, valid_until)?;
         self.resources.get_mut(id.index()).into_iter().for_each(|own| own.newcomers.clear());
         self.tell_lifetime();
@@ -150,6 +151,9 @@ impl Guard<'_> {
         let group = self.settings.groups.get(id.index()).ok_or(Fault::OutOfOrder)?;
         self.addresses.remove_routes(&group.routes);
         let removed = self.addresses.remove(&group.addresses);
+        // From now on the switch learns from the peer alone; what takes longer waits until the peer knows.
+        group.vmacs().for_each(vmac::hush);
+        self.look_from = now();
         match removed {
             Ok(()) => {
                 info!("group {}: addresses gone", group.name);

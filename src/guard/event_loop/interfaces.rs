@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use crosswire::custody::HeldGroup;
 use crosswire::pair::{GroupId, PathId};
+use crosswire::resource::Fault;
 use crosswire::time::Span;
 use log::warn;
 
+use super::notes::said;
 use super::state::Guard;
 use crate::clock::now;
 use crate::guard::kernel::ethernet::Listener;
@@ -15,10 +17,13 @@ use crate::guard::kernel::probe;
 use crate::guard::serial::ports::has_own_address;
 use crate::ipc::FromGuard;
 use crate::settings::neighbours::takes;
-use crate::settings::{PathDevice, PathSettings};
+use crate::settings::{GroupSettings, PathDevice, PathSettings, VirtualAddress};
 
 /// How often the guard looks which addresses the kernel would refuse.
 const LOOK_EVERY: Span = Span::from_s(5);
+
+/// How long after a change of a macvlan it is looked at: the change may be one of ours that goes wrong.
+const SETTLES: Span = Span::from_ms(300);
 
 impl Guard<'_> {
     pub(super) fn hear_links(&mut self) {
@@ -34,6 +39,7 @@ impl Guard<'_> {
             match *event {
                 LinkEvent::CameUp(interface) => self.open_listeners(interface),
                 LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
+                LinkEvent::Macvlan => self.look_from = self.look_from.min(now() + SETTLES),
                 LinkEvent::AddressThere(seen) => {
                     let to_renew = self.addresses.note_seen(seen);
                     to_renew.into_iter().for_each(|first| self.tell_missing(|ip| ip == first));
@@ -94,21 +100,43 @@ impl Guard<'_> {
     pub(super) fn tell_what_is_refused(&mut self) {
         self.look_from = now() + LOOK_EVERY;
         for (id, group) in (0u8..).map(GroupId).zip(&self.settings.groups) {
+            let is_held = self.custody.group(id).is_some_and(HeldGroup::is_held);
+            let vmacs = if self.settings.is_shadow() {
+                Ok(())
+            } else {
+                self.addresses.keep_vmacs(&group.addresses, is_held)
+            };
+            let lacks_vmac = |at: u8| matches!(vmacs, Err(Fault::Refused(index, _)) if index == at);
             let all = (0u8..).zip(&group.addresses);
-            let mut refused = all.filter(|(_, address)| !takes(&address.interface, address.ip));
+            let mut refused =
+                all.filter(|(index, address)| lacks_vmac(*index) || !takes(&address.interface, address.ip));
             let first = refused.next().filter(|(_, address)| self.addresses.is_up(&address.interface));
             let index = first.map(|(index, _)| index);
             let Some(own) = self.resources.get_mut(usize::from(id.0)) else { continue };
             let before = std::mem::replace(&mut own.refused, index);
             if let Some((_, address)) = first.filter(|_| before != index) {
                 let (name, ip, interface) = (&group.name, address.ip, &address.interface);
-                warn!(
-                    "group {name}: the kernel takes no address like {ip} on {interface}: see disable_ipv6, \
-                        and the MTU"
-                );
+                let why = match vmacs {
+                    Err(fault) => said(fault, group),
+                    Ok(()) => format!(
+                        "the kernel takes no address like {ip} on {interface}: see disable_ipv6, and the MTU"
+                    ),
+                };
+                warn!("group {name}: {why}");
             }
             if before.is_some() || index.is_some() {
                 self.tell(&FromGuard::Refuses { group: id, address: index }, None);
+            }
+        }
+    }
+
+    /// Removes the macvlans of the old groups that none of the new ones has.
+    pub(super) fn remove_vmacs(&mut self, old: &[GroupSettings], new: &[GroupSettings]) {
+        for address in old.iter().flat_map(|group| &group.addresses) {
+            let is_same = |kept: &VirtualAddress| kept.vmac == address.vmac;
+            let is_kept = new.iter().any(|group| group.addresses.iter().any(is_same));
+            if let Some(vmac) = address.vmac.filter(|_| !is_kept && !self.settings.is_shadow()) {
+                self.addresses.remove_vmac(&vmac);
             }
         }
     }

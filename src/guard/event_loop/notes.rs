@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::state::Guard;
 use crate::guard::sd_notify::ServiceManager;
-use crate::settings::{GroupSettings, Script};
+use crate::settings::{GroupSettings, Script, VirtualAddress};
 
 impl Guard<'_> {
     /// Tells the log.
@@ -128,8 +128,7 @@ pub(super) fn said(fault: Fault, group: &GroupSettings) -> String {
         Fault::ScriptStop(index) => format!("{} did not stop", label(&group.scripts, index)),
         Fault::Refused(index, errno) => {
             let address = group.addresses.get(usize::from(index));
-            let place =
-                address.map(|address| format!("{} on {}", address.ip, address.interface)).unwrap_or_default();
+            let place = address.map(VirtualAddress::to_string).unwrap_or_default();
             format!("the kernel refuses {place}: {}", Errno::from_raw(errno).desc())
         }
     }

@@ -126,6 +126,9 @@ impl Guard<'_> {
                 self.hand_in(Event::NewScripts(id, kept, (group.before, &script_plans(&group.scripts))));
             }
         }
+        self.remove_vmacs(&old.groups, &new.groups);
+        // The macvlans of those that were added are made before any address is.
+        self.tell_what_is_refused();
         self.agent.change(keys, differences_for_deposit(old, new));
         self.hand_in(Event::Reloaded(&plan(new)));
         Ok(())

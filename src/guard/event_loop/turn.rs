@@ -60,6 +60,7 @@ impl Guard<'_> {
                 self.remove_all_routes();
                 self.owe_look(|_, _| true);
                 let is_all_gone = self.look_for_strays();
+                self.remove_vmacs(&self.settings.groups, &[]);
                 self.notifier.give_up();
                 self.marker.close();
                 self.journal.take().into_iter().for_each(JournalProcess::finish);

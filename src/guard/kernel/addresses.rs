@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use crate::clock::now;
 use crate::gather::Gather;
-use crate::guard::kernel::interface;
+use crate::guard::kernel::interface::{self, set_switch};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
 use crate::settings::{Route, VirtualAddress};
 
@@ -240,7 +240,7 @@ impl Addresses {
     fn refusal(&self, renewal: &Renewal, now: Instant) -> Option<Fault> {
         let has_gone = |address: &VirtualAddress| {
             let is_it = |(interface, seen): &(String, Seen)| {
-                seen.valid_s == 0 && seen.place.ip == address.ip && *interface == address.interface
+                seen.valid_s == 0 && seen.place.ip == address.ip && interface == address.device()
             };
             self.put.iter().any(is_it)
         };
@@ -360,18 +360,23 @@ impl Addresses {
 
     /// Where the address belongs now; none while its interface does not exist.
     fn place_of(&self, address: &VirtualAddress) -> Option<Place> {
-        Some(place_on(address, interface::index(&self.netlink, &address.interface).ok()?))
+        Some(place_on(address, interface::index(&self.netlink, address.device()).ok()?))
     }
 
-    /// All its places: where it belongs now, and where it was put when another interface had that name.
+    /// All its places: where it belongs now, and where it was put when another interface had that name. An
+    /// address with a vmac may stand on the interface below: put there by somebody, or by an earlier run.
     fn places_of(&self, address: &VirtualAddress) -> Vec<Place> {
         let now = self.place_of(address);
+        let below =
+            address.vmac.as_ref().and_then(|_| interface::index(&self.netlink, &address.interface).ok());
+        let below = below.map(|index| place_on(address, index));
         // A link-local address may be one of ours on another interface too.
         let before = self
             .put
             .iter()
-            .filter(|(interface, put)| *interface == address.interface && put.place.ip == address.ip);
-        now.into_iter().chain(before.map(|(_, put)| put.place).filter(|put| Some(*put) != now)).gather()
+            .filter(|(interface, put)| interface == address.device() && put.place.ip == address.ip);
+        let before = before.map(|(_, put)| put.place).filter(|put| Some(*put) != now);
+        now.into_iter().chain(before).chain(below).gather()
     }
 
     /// Whether it stands where it was put.
@@ -383,11 +388,11 @@ impl Addresses {
         let is_there = |(_, put): &(String, Seen)| put.place == place && put.valid_s != 0;
         if !self.put.iter().any(is_there) && place.ip.is_ipv4() {
             // It comes anew, perhaps on an interface that was made anew.
-            promote_secondaries(&address.interface);
+            promote_secondaries(address.device());
         }
         if place.interface_index != 0 && !self.is_put(place) {
             let seen = Seen { place, valid_s: self.lifetime_s, is_secondary: true };
-            self.put.push((address.interface.clone(), seen));
+            self.put.push((address.device().to_owned(), seen));
         }
     }
 
@@ -562,14 +567,8 @@ fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
 /// Without this the kernel deletes them along with it: on an interface that was flushed and set up again our
 /// address may come first, and the box would lose its own when the service moves away.
 fn promote_secondaries(interface: &str) {
-    let switch = format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
-    if std::fs::read(&switch).is_ok_and(|value| value.starts_with(b"0")) {
-        match std::fs::write(&switch, "1") {
-            Ok(()) => {
-                info!("{interface}: promote_secondaries is now 1, so that no other address goes with ours")
-            }
-            Err(error) => warn!("{switch} is 0 and cannot be set: {error}"),
-        }
+    if set_switch("ipv4", interface, "promote_secondaries", "1", |said, value| said < value) {
+        info!("{interface}: promote_secondaries is now 1, so that no other address goes with ours");
     }
 }
 

@@ -44,7 +44,8 @@ impl Schedule {
     }
 }
 
-/// Announces every address from its own interface. Links without hardware addresses have nobody to tell.
+/// Announces every address from what it is on, so that a switch learns where that is. Links without hardware
+/// addresses have nobody to tell.
 pub fn announce(sender: &Sender, addresses: &[VirtualAddress]) {
     for address in addresses {
         match announce_one(sender, address) {
@@ -55,8 +56,8 @@ pub fn announce(sender: &Sender, addresses: &[VirtualAddress]) {
 }
 
 fn announce_one(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
-    let outlet = sender.outlet(&address.interface)?;
-    let is_router = address.ip.is_ipv6() && is_forwarding(&address.interface);
+    let outlet = sender.outlet(address.device())?;
+    let is_router = address.ip.is_ipv6() && is_forwarding(address.device());
     announcement(address.ip, outlet.mac, is_router).iter().try_for_each(|frame| sender.send(&outlet, frame))
 }
 

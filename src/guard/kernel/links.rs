@@ -17,13 +17,14 @@ use crate::gather::Gather;
 use crate::guard::kernel::addresses::{RTM_DELADDR, RTM_NEWADDR, Seen, parse as parse_address};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, for_each_message, open_socket};
 use crate::guard::kernel::packets::Mac;
+use crate::settings::NAME_BEGINS;
 
 // linux/rtnetlink.h, linux/if_link.h
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_ADDRESS: u16 = 1;
+pub(super) const IFLA_IFNAME: u16 = 3;
 /// `struct ifinfomsg`; all zero in a request that goes by the name.
 const LINK_HEADER_BYTES: usize = 16;
 /// Room for one datagram of events; the kernel's are shorter.
@@ -42,6 +43,8 @@ pub enum LinkEvent {
     CameUp(u8),
     /// Its carrier is there or not. Absent and switched off count as not.
     Carrier(u8, bool),
+    /// Something has happened to an interface that is called as macvlans of ours are.
+    Macvlan,
     /// An address of the box has come, or has other properties.
     AddressThere(Seen),
     /// An address of the box has gone.
@@ -202,6 +205,9 @@ impl Links {
     }
 
     fn take(&mut self, is_gone: bool, report: &Report, events: &mut Vec<LinkEvent>) {
+        if report.name.as_ref().is_some_and(|name| name.starts_with(NAME_BEGINS)) {
+            events.push(LinkEvent::Macvlan);
+        }
         for link in &mut self.links {
             let is_named = report.name.as_ref() == Some(&link.name);
             // An interface that is renamed away is as good as gone.

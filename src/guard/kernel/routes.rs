@@ -152,7 +152,7 @@ impl Addresses {
     pub(super) fn on_link_requests(&self, renewals: &[Renewal], at: Instant) -> Vec<Request> {
         let timely = renewals.iter().filter(|renewal| at <= renewal.valid_until);
         let of = |address: &VirtualAddress| {
-            let index = interface::index(&self.netlink, &address.interface).ok()?;
+            let index = interface::index(&self.netlink, address.device()).ok()?;
             on_link(true, (address.ip, address.prefix), index, Some(self.lifetime_s))
         };
         timely.flat_map(|renewal| renewal.addresses).filter_map(of).gather()

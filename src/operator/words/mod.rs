@@ -9,6 +9,7 @@ mod refusals;
 mod scripts;
 mod states;
 
+pub use crate::plain::mac;
 pub use denials::denial;
 pub use interfaces::{answering_beside, twin};
 pub use journal::journal_trouble;
@@ -65,11 +66,6 @@ impl Names {
 /// A count with its noun: `1 frame`, `2 frames`.
 pub fn counted(count: u32, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-/// A hardware address.
-pub fn mac(m: [u8; 6]) -> String {
-    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
 }
 
 /// Why something is not done, and how much longer.

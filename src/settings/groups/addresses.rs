@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use super::super::error::{Report, quote};
 use super::super::table::{At, Element, Table};
 use super::super::values::{is_host_in, is_interface, is_unicast};
+use super::super::vmac;
 
-const ADDRESS_KEYS: [&str; 4] = ["address", "carrier", "label", "peer"];
+const ADDRESS_KEYS: [&str; 5] = ["address", "carrier", "label", "peer", "vmac"];
 
 const CARRIER: [(&str, bool); 2] = [("ignore", false), ("need", true)];
 
@@ -25,6 +26,8 @@ pub(super) struct Vip<'t> {
     pub(super) label: Option<&'t str>,
     pub(super) peer: Option<IpAddr>,
     pub(super) needs_carrier: bool,
+    /// Its hardware address is one that both nodes share; that one, if it is written.
+    pub(super) vmac: Option<Option<[u8; 6]>>,
 }
 
 pub(super) fn read_address<'t>(
@@ -78,6 +81,21 @@ fn read_more<'t>(vip: &mut Vip<'t>, table: &Table<'t>, report: &mut Report<'_>) 
             report.add(at, format!("{} cannot be the label of {}", quote(value), vip.ip), remedy);
         }
     }
+    vip.vmac = read_vmac(table, report);
+    if vip.vmac.is_some() && vip.label.is_some() {
+        report.add(table.place_of("label"), "an address with a vmac has no label", "remove one of them");
+    }
+}
+
+/// Reads the hardware address that both nodes share: written, or derived where it is only wanted.
+fn read_vmac(table: &Table<'_>, report: &mut Report<'_>) -> Option<Option<[u8; 6]>> {
+    let Some(At { at, value }) = table.text_or_flag("vmac", report)? else { return Some(None) };
+    let mac = vmac::parse(value);
+    if mac.is_none() {
+        let remedy = "write true, or one of a single box, as in \"02:00:5e:00:01:33\"";
+        report.add(at, format!("{} cannot be a hardware address to share", quote(value)), remedy);
+    }
+    Some(mac)
 }
 
 fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
@@ -100,7 +118,9 @@ fn parse_vip(text: &str) -> Result<Vip<'_>, &'static str> {
     }
     match interface {
         Some(interface) if !is_interface(interface) => Err("names an interface that cannot be"),
-        interface => Ok(Vip { ip, prefix, interface, label: None, peer: None, needs_carrier: true }),
+        interface => {
+            Ok(Vip { ip, prefix, interface, label: None, peer: None, needs_carrier: true, vmac: None })
+        }
     }
 }
 

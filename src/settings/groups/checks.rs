@@ -39,6 +39,22 @@ pub(super) fn check_script_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) 
     }
 }
 
+/// Groups move one by one, and a switch sends all that is for one hardware address to one box.
+pub(super) fn check_vmac_repeats(plans: &[Plan<'_>], report: &mut Report<'_>) {
+    for (index, plan) in plans.iter().enumerate() {
+        for At { at, value: vip } in &plan.addresses {
+            let is_same = |other: &At<Vip<'_>>| {
+                vip.vmac.flatten().is_some()
+                    && (other.value.vmac, other.value.interface) == (vip.vmac, vip.interface)
+            };
+            if let Some(first) = plans[..index].iter().find(|plan| plan.addresses.iter().any(is_same)) {
+                let what = format!("this vmac is already that of group {}", quote(first.name.value));
+                report.add(*at, what, "give each group one of its own, or write true");
+            }
+        }
+    }
+}
+
 /// A box that is to reset itself needs a means to do so.
 pub(in crate::settings) fn check_self_fences(plans: &[Plan<'_>], has_means: bool, report: &mut Report<'_>) {
     let asked =

@@ -12,16 +12,17 @@ use crosswire::pair::Side;
 use crosswire::time::Span;
 
 use super::error::{Report, quote};
+use super::needs::Thing;
 use super::nodes::{Node, check_interfaces};
 use super::routes::{self, MAX_ROUTES, ROUTES, RULES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_name, parse_span};
-use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress};
+use super::{GroupSettings, INTERRUPT_GRACE, StopFailure, VirtualAddress, Vmac};
 use crate::gather::Gather;
 use addresses::{Vip, read_address};
-use checks::check_script_repeats;
 pub(super) use checks::{check_links, check_repeats, check_self_fences, check_tags};
+use checks::{check_script_repeats, check_vmac_repeats};
 
 /// Most addresses of one group.
 pub const MAX_ADDRESSES: usize = 64;
@@ -96,6 +97,7 @@ pub(super) fn read<'t>(
     }
     let plans: Vec<Plan<'t>> = tables.into_iter().map(|table| read_one(table, nodes, lans, report)).gather();
     check_script_repeats(&plans, report);
+    check_vmac_repeats(&plans, report);
     let all = plans.iter().flat_map(|plan| plan.routes.iter().map(|route| (route, plan.name.value)));
     routes::check_repeats(all, report);
     plans
@@ -235,24 +237,39 @@ impl Plan<'_> {
     }
 
     /// The group as the guard of this node needs it; `lan` is its interface for addresses that name none.
-    pub(super) fn settings(&self, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
+    pub(super) fn settings(&self, pair: &str, lan: Option<&str>, node: &Node<'_>) -> Option<GroupSettings> {
         let local = |name: &str| node.local(name).to_string();
         let address = |At { value: vip, .. }: &At<Vip<'_>>| {
             let interface = vip.interface.map(local).or_else(|| lan.map(str::to_string))?;
             let label = vip.label.map(|rest| format!("{interface}{rest}"));
             let (peer, needs_carrier) = (vip.peer, vip.needs_carrier);
+            let vmac = vip.vmac.map(|written| Vmac::new(written, pair, self.name.value, &interface));
             Some(VirtualAddress {
                 label,
                 peer,
                 needs_carrier,
+                vmac,
                 ..VirtualAddress::plain(vip.ip, vip.prefix, interface)
             })
         };
+        let addresses: Vec<_> = self.addresses.iter().map(address).gather_all()?;
+        let mut routes: Vec<_> =
+            self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?;
+        for route in &mut routes {
+            // A gateway is reached as the address is that reaches it.
+            let source = route.source();
+            let is_source = |address: &&VirtualAddress| {
+                Some(address.ip) == source && address.interface == route.interface
+            };
+            if let Some(address) = addresses.iter().find(is_source) {
+                route.interface = address.device().to_owned();
+            }
+        }
         Some(GroupSettings {
             name: self.name.value.to_string(),
-            addresses: self.addresses.iter().map(address).gather_all()?,
+            addresses,
             tracked: self.track.iter().map(|name| local(name.value)).gather(),
-            routes: self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?,
+            routes,
             scripts: self.scripts.iter().map(script::Draft::settings).gather(),
             ready: self.ready.iter().map(script::Draft::settings).gather(),
             before: u8::try_from(self.before).unwrap_or(u8::MAX),
@@ -267,16 +284,15 @@ impl Plan<'_> {
         of_addresses.chain(self.track.iter().copied()).map(move |name| name.map(|name| node.local(name)))
     }
 
-    /// Where each address stands, and its interface; `lan` is that of addresses that name none.
-    pub(super) fn places(
-        &self,
-        lan: Option<&str>,
-        node: &Node<'_>,
-    ) -> impl Iterator<Item = At<(String, IpAddr)>> {
-        self.addresses.iter().filter_map(move |vip| {
-            let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?.to_string();
-            Some(At { at: vip.at, value: (interface, vip.value.ip) })
-        })
+    /// Where each address stands, and what this box must have for it; `lan` is the interface of addresses
+    /// that name none.
+    pub(super) fn places(&self, pair: &str, lan: Option<&str>, node: &Node<'_>) -> Vec<At<Thing>> {
+        let place = |vip: &At<Vip<'_>>| {
+            let interface = vip.value.interface.map(|name| node.local(name)).or(lan)?;
+            let vmac = vip.value.vmac.map(|written| Vmac::new(written, pair, self.name.value, interface));
+            Some(At { at: vip.at, value: Thing::Family(interface.to_string(), vip.value.ip, vmac) })
+        };
+        self.addresses.iter().filter_map(place).gather()
     }
 
     /// Its addresses.

@@ -133,6 +133,7 @@ fn check(root: &Value, key: &str, property: &Value, reading: &Reading) {
                 && !takes(json!("1"))
         }
         Reading::Span => takes(json!("10ms")) && takes(json!("1.5 s")) && !takes(json!("10")),
+        Reading::TextOrFlag => takes(json!(true)) && takes(json!("x")) && !takes(json!(1)),
         Reading::Flag => takes(json!(true)) && !takes(json!("true")),
         Reading::Choice(words) => {
             let listed: BTreeSet<&str> =
@@ -149,7 +150,8 @@ fn the_schema_has_the_keys_that_the_loader_reads_and_says_of_each_what_it_may_be
     // What the example does not show: fences of other kinds have other keys.
     let more = "[[fence]]\nmethod = \"sysrq\"\nport = \"/dev/ttyS1\"\n\
                 [[fence]]\nmethod = \"reset-cable\"\nport = \"/dev/ttyS1\"\n\
-                [group.more]\naddresses = { address = \"10.0.0.7/24@eth0\", carrier = \"ignore\" }\n\
+                [group.more]\n\
+                addresses = { address = \"10.0.0.7/24@eth0\", carrier = \"ignore\", vmac = true }\n\
                 routes = { route = \"default via 10.0.0.7\", when = \"backup\" }\n\
                 rules = { rule = \"from 10.0.0.7 table 7\", when = \"backup\" }\n";
     let mut seen = BTreeSet::new();

@@ -223,6 +223,11 @@ impl Switch {
         .map(drop)
     }
 
+    /// The one port behind which the switch has learned a hardware address.
+    pub fn learned(&self, lan: u8, mac: Mac) -> Option<PortId> {
+        lock(&self.shared).learned.get(&(lan, mac)).copied().map(PortId)
+    }
+
     /// What `port` has done so far.
     pub fn counters(&self, port: PortId) -> PortCounters {
         lock(&self.shared).ports.get(port.0).map(|port| port.counters).unwrap_or_default()

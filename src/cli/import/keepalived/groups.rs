@@ -99,6 +99,8 @@ pub struct Vip {
     pub peer: Option<IpAddr>,
     /// Its interface need not have carrier.
     pub is_untracked: bool,
+    /// The hardware address that both nodes share.
+    pub vmac: Option<String>,
 }
 
 impl Vip {
@@ -114,6 +116,9 @@ impl Vip {
         }
         if self.is_untracked {
             more += ", carrier = \"ignore\"";
+        }
+        if let Some(vmac) = &self.vmac {
+            more += &format!(", vmac = {}", quoted(vmac));
         }
         if more.is_empty() { plain } else { format!("{{ address = {plain}{more} }}") }
     }

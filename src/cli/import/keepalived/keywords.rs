@@ -46,10 +46,8 @@ const FILTER: Treatment =
 const SPLIT: Treatment = Replaced(
     "after a split one of the two gives up by itself, and the other one announces its addresses anew",
 );
-const MAC: Treatment = Lost(
-    "the address has the box's own MAC: clients are told by gratuitous ARP. One that heeds none needs a \
-        static entry changed by a script",
-);
+const MAC: Treatment =
+    Lost("use_vmac alone is taken over, with the MAC of VRRP; beats leave with the box's own");
 const FIFO: Treatment =
     Lost("events are told to a program, not through a pipe: notify = \"/PATH\" in crosswire.toml");
 const BOX: Treatment =
@@ -234,7 +232,6 @@ pub const INSTANCE: Keywords = &[
     ("unicast_fault_no_peer", WIRE),
     ("unicast_ttl", WIRE),
     ("use_ipvlan", MAC),
-    ("use_vmac", MAC),
     ("use_vmac_addr", MAC),
     ("version", WIRE),
     ("virtual_router_id", Replaced("the pair's id and the group's name are in every frame")),

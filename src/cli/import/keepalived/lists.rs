@@ -137,7 +137,7 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
         return Err(bad("is not the address of one box"));
     }
     let (mut device, mut notes) = (None, Vec::new());
-    let (mut label, mut peer, mut is_untracked) = (None, None, false);
+    let (mut label, mut peer, mut is_untracked, mut has_vmac) = (None, None, false, false);
     while let Some(word) = words.next() {
         let notes = std::cell::RefCell::new(&mut notes);
         let lost = |note: String| notes.borrow_mut().push(Fate::Lost(note));
@@ -159,7 +159,7 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
             }
             "track_group" | "preferred_lft" => lost(format!("{word} {} is left out", shorten(value()?))),
             "no_track" => is_untracked = true,
-            "use_vmac" => lost("it has the box's own MAC".to_string()),
+            "use_vmac" => has_vmac = true,
             "-nodad" | "nodad" => idle("nodad: it is probed before it is taken".to_string()),
             "noprefixroute" | "home" | "mngtmpaddr" => {
                 idle(format!("{word} is left out: it is as the kernel has it"))
@@ -167,7 +167,17 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
             _ => return Err(bad(&format!("is followed by \"{}\", which is not read here", shorten(word)))),
         }
     }
-    Ok(Address { at: statement.at, ip, prefix, interface: device, label, peer, is_untracked, notes })
+    Ok(Address {
+        at: statement.at,
+        ip,
+        prefix,
+        interface: device,
+        label,
+        peer,
+        is_untracked,
+        has_vmac,
+        notes,
+    })
 }
 
 /// An address and its prefix length, which is that of a single one if nothing is said.

@@ -65,6 +65,8 @@ pub struct Instance {
     pub notify: Vec<Notify>,
     /// `dont_track_primary`
     pub is_untracked: bool,
+    /// `use_vmac`, and the hardware address, if it names one.
+    pub vmac: At<Option<String>>,
 }
 
 /// Priority of an instance that names none.
@@ -92,6 +94,7 @@ impl Instance {
             checks: Vec::new(),
             notify: Vec::new(),
             is_untracked: false,
+            vmac: None,
         }
     }
 
@@ -156,6 +159,8 @@ pub struct Address {
     pub peer: Option<IpAddr>,
     /// `no_track`
     pub is_untracked: bool,
+    /// `use_vmac`
+    pub has_vmac: bool,
     /// What has to be said of what else it says.
     pub notes: Vec<Fate>,
 }

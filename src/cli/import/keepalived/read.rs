@@ -21,7 +21,7 @@ const READ_AT_TOP: [&str; 8] = [
     "vrrp_track_file",
     "vrrp_track_process",
 ];
-const READ_IN_INSTANCE: [&str; 27] = [
+const READ_IN_INSTANCE: [&str; 28] = [
     "advert_int",
     "dont_track_primary",
     "interface",
@@ -46,6 +46,7 @@ const READ_IN_INSTANCE: [&str; 27] = [
     "virtual_ipaddress",
     "virtual_ipaddress_excluded",
     "virtual_router_id",
+    "use_vmac",
     "virtual_routes",
     "virtual_rules",
     "vrrp_track_process",
@@ -215,6 +216,11 @@ fn in_instance(statement: &Statement, instance: &mut Instance, sources: &mut Sou
         "preempt_delay" => {
             let delay = seconds(one(statement)?)?;
             set(&mut instance.preempt_delay, delay, at, ledger);
+        }
+        "use_vmac" => {
+            let mac = statement.words.iter().find(|word| word.contains(':')).cloned();
+            set(&mut instance.vmac, mac, at, ledger);
+            ledger.taken(at, "vmac of its addresses on its interface");
         }
         "unicast_src_ip" | "mcast_src_ip" => {
             let ip = address(statement.words.get(1).map_or("", String::as_str))?;

@@ -264,13 +264,30 @@ fn add_addresses(
                     let label = label_of(address, interface, sources);
                     let (ip, prefix, interface) = (address.ip, address.prefix, interface.to_string());
                     let peer = address.peer.filter(|peer| peer.is_ipv4() == ip.is_ipv4() && *peer != ip);
-                    all.push(Vip { at: address.at, ip, prefix, interface, label, peer, is_untracked });
+                    let vmac = vmac_of(one, address, interface == usual);
+                    if vmac.is_some() && label.is_some() {
+                        sources.ledger.lost(address.at, "an address with a vmac has no label");
+                    }
+                    let label = label.filter(|_| vmac.is_none());
+                    all.push(Vip { at: address.at, ip, prefix, interface, label, peer, is_untracked, vmac });
                 }
             }
         }
         for note in &address.notes {
             sources.ledger.say(address.at, note.clone());
         }
+    }
+}
+
+/// The hardware address of VRRP (RFC 9568 7.3), unless the instance names another one.
+fn vmac_of(one: &Instance, address: &Address, is_on_own: bool) -> Option<String> {
+    let written = one.vmac.as_ref().filter(|_| is_on_own);
+    let family = if address.ip.is_ipv4() { 1 } else { 2 };
+    let router = one.router.as_ref().map_or(0, |(router, _)| *router);
+    let usual = || format!("00:00:5e:00:{family:02x}:{router:02x}");
+    match written {
+        Some((mac, _)) => Some(mac.clone().unwrap_or_else(usual)),
+        None => address.has_vmac.then(usual),
     }
 }
 
