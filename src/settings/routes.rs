@@ -134,8 +134,7 @@ pub struct Route {
     pub is_v4: bool,
     /// What is said of it, by [`Part`].
     pub parts: [Option<PartValue>; PARTS.len()],
-    /// The interface of the service address that reaches the gateway; of a rule: by which packets come in,
-    /// empty for any.
+    /// The interface that reaches the gateway; of a rule: by which packets come in, empty for any.
     pub interface: String,
     /// How the file, which both boxes read, calls the interface of a rule.
     pub iif: String,
