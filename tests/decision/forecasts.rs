@@ -196,6 +196,21 @@ fn a_pair_at_rest_is_promised_a_takeover_within_dead_after() {
     }
 }
 
+/// What a node promises of the group after that fault.
+fn promised(world: &World, side: Side, loss: NextFault) -> Option<Prospect> {
+    forecasts(world, side).into_iter().find(|told| told.loss == loss).map(|told| told.groups[0])
+}
+
+/// Nothing is handed to a node whose check fails. From a peer that is gone it takes over all the same.
+#[test]
+fn a_failing_check_keeps_nobody_from_taking_over_from_a_dead_peer() {
+    let world = world(&("", Setup::reference, &[Fault::Unready(Side::B, GATEWAY)]));
+    for side in [Side::A, Side::B] {
+        let told = promised(&world, side, NextFault::Power(Side::A));
+        assert!(matches!(told, Some(Prospect::TakenOver(_))), "{side:?}: {told:?}");
+    }
+}
+
 #[test]
 fn a_peer_that_lacks_carrier_for_one_group_serves_the_others_well() {
     let world = world(&("", two_groups, &[Fault::CarrierDown(Side::A, OTHER)]));
@@ -204,4 +219,5 @@ fn a_peer_that_lacks_carrier_for_one_group_serves_the_others_well() {
     assert_eq!(status.groups[0].peer_unable, None);
     assert_eq!(status.groups[0].unserved, None);
     assert!(status.groups[1].peer_unable.is_some());
+    assert_eq!(promised(&world, Side::B, NextFault::Power(Side::B)), Some(Prospect::ServedOn));
 }

@@ -141,7 +141,8 @@ impl Node {
         }
         let Some(report) = self.peer.group(id, &self.policy) else { return Prospect::Unknown };
         // It would not take the group from a holder, and does from one that is gone.
-        let is_able = matches!(report.word, Word::None | Word::Wanted | Word::Offered | Word::Yielded | Word::Unready);
+        let is_able =
+            matches!(report.word, Word::None | Word::Wanted | Word::Offered | Word::Yielded | Word::Unready);
         if report.role != Role::Backup || !is_able {
             return Prospect::NotAble;
         }
@@ -210,7 +211,8 @@ impl Node {
     ) -> Option<Situation> {
         let Beat { standing, .. } = self.peer.beat()?;
         let is_server = self.server(now, id) == Some(self.me.peer());
-        if standing.leaving || standing.cold_start || standing.shadow || (is_server && self.is_dark_there(id)) {
+        if standing.leaving || standing.cold_start || standing.shadow || (is_server && self.is_dark_there(id))
+        {
             return None;
         }
         let path = |(index, path): (usize, &super::Path)| Testimony {
