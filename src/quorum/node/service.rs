@@ -69,18 +69,19 @@ impl Node {
             && theirs == Some(Role::Active)
             && !self.is_lease_over_there(now, id);
         let is_unheard = s.peer.verdict != Verdict::Present;
-        let is_answered = s.wire.finding == Finding::VipAnswers && !self.is_stranger(id);
+        let is_answered = s.wire.finding == Finding::VipAnswers && self.is_peers_answer(id) == Some(true);
         is_said || is_unheard && (is_answered || self.is_granted_there(now, id))
     }
 
-    /// The one that answered last for an address of the group is not the peer, which has another MAC on that
-    /// LAN.
-    fn is_stranger(&self, id: GroupId) -> bool {
+    /// Whether the one that answered last for an address of the group is the peer; `None` where nobody knows
+    /// the peer's MAC on the LANs of the group.
+    pub(super) fn is_peers_answer(&self, id: GroupId) -> Option<bool> {
         let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
-        let Some(policy) = self.policy.groups.get(id.index()) else { return false };
+        let policy = self.policy.groups.get(id.index())?;
         let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
         let mut macs = there.filter_map(|(_, there)| there.peer_mac).peekable();
-        macs.peek().is_some() && macs.all(|mac| Some(mac) != said_mac)
+        macs.peek()?;
+        Some(macs.any(|mac| Some(mac) == said_mac))
     }
 
     /// Nothing that the peer says of itself keeps it from serving the group.
