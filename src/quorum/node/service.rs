@@ -74,14 +74,20 @@ impl Node {
     }
 
     /// Whether the one that answered last for an address of the group is the peer; `None` where nobody knows
-    /// the peer's MAC on the LANs of the group.
+    /// the peer's MAC on the LANs of the group. Where the group is on no LAN path the peer is never asked for
+    /// its MAC, and who answers counts as the peer.
     pub(super) fn is_peers_answer(&self, id: GroupId) -> Option<bool> {
         let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
         let policy = self.policy.groups.get(id.index())?;
         let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
-        let mut macs = there.filter_map(|(_, there)| there.peer_mac).peekable();
-        macs.peek()?;
-        Some(macs.any(|mac| Some(mac) == said_mac))
+        let mut macs = there.map(|(_, there)| there.peer_mac).peekable();
+        let is_never_asked = macs.peek().is_none();
+        let mut known = macs.flatten().peekable();
+        if is_never_asked {
+            return Some(true);
+        }
+        known.peek()?;
+        Some(known.any(|mac| Some(mac) == said_mac))
     }
 
     /// Nothing that the peer says of itself keeps it from serving the group.
