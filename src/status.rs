@@ -114,6 +114,8 @@ pub struct GroupStatus {
     /// The box whose answer for an address of it keeps this node from taking it, or which claims an address
     /// that is served here.
     pub foreign_mac: Option<[u8; 6]>,
+    /// The hardware address of the peer is not known: it may be the peer's.
+    pub is_foreign_mac_doubtful: bool,
 }
 
 /// One witness.

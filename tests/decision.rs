@@ -10,7 +10,7 @@ mod simulate;
 #[path = "decision/forecasts.rs"]
 mod forecasts;
 
-use crosswire::config::SafetyRule;
+use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::frame::session::Entropy;
 use crosswire::frame::{Key, Keyring};
 use crosswire::health::PathState;

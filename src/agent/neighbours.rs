@@ -116,6 +116,8 @@ pub struct Neighbourhood {
     /// By interface, a bit where the peer lives whose hardware address is not known yet: what it says there
     /// cannot be told from what a third party says.
     unmet: u32,
+    /// Who was heard, and was not handed in yet.
+    heard: Heard,
     /// When the sockets are read next although nobody was asked.
     look_at: Instant,
 }
@@ -131,6 +133,7 @@ impl Neighbourhood {
             own: Vec::new(),
             claims: Claims::new(),
             unmet: 0,
+            heard: Heard::new(),
             look_at: Instant::ORIGIN,
         }
     }
@@ -193,19 +196,29 @@ impl Neighbourhood {
         self.lookouts.iter().filter(is_asked).map(|lookout| lookout.socket.as_fd())
     }
 
-    /// Whether it is time to look who was heard.
+    /// Whether it is time to look who was heard, or somebody was who was not handed in.
     fn is_due(&self, now: Instant) -> bool {
-        now >= self.look_at && !self.lookouts.is_empty()
+        !self.heard.is_empty() || now >= self.look_at && !self.lookouts.is_empty()
+    }
+
+    /// Asks neighbours on these interfaces, a bit for each.
+    fn ask(&mut self, now: Instant, interfaces: u32, names: &[String]) {
+        // What was heard before the questions proves nothing of what they ask. One look comes before all of
+        // them: a neighbour answers the first one before the last one has left.
+        self.listen(now);
+        self.questions.retain(|question| is_open(question, now));
+        for (interface, name) in (0_u8..).zip(names) {
+            if interfaces & bit(interface) != 0 {
+                self.ask_on(now, interface, name);
+            }
+        }
     }
 
     /// Asks neighbours on an interface. The first question of a series goes to the one who answered last; if
     /// nobody has answered it by the next, several are asked, and in each round those who were not asked in
     /// this series yet: five rounds ask everybody who is known. The gateway of this box is among them in
     /// every one of these rounds, however many others were heard.
-    fn ask(&mut self, now: Instant, interface: u8, name: &str) {
-        // What was heard before the question proves nothing; whoever was heard is remembered.
-        self.listen(now);
-        self.questions.retain(|question| is_open(question, now));
+    fn ask_on(&mut self, now: Instant, interface: u8, name: &str) {
         for ip in self.whom_to_ask(now, interface, name) {
             let of_protocol =
                 |lookout: &&Lookout| lookout.interface == interface && lookout.is_v6 == ip.is_ipv6();
@@ -283,10 +296,9 @@ impl Neighbourhood {
         self.known.push(new);
     }
 
-    /// Reads what has arrived. By interface: since when a neighbour must have been heard there.
-    fn listen(&mut self, now: Instant) -> Heard {
+    /// Reads what has arrived, and notes who was heard until that is handed in.
+    fn listen(&mut self, now: Instant) {
         self.claims.lapse(now);
-        let mut heard = Heard::new();
         let mut found: heapless::Vec<(u8, ProbeReply, Instant), MAX_FRAMES> = heapless::Vec::new();
         let mut room = [0; 256];
         self.lookouts.retain_mut(|lookout| {
@@ -322,12 +334,11 @@ impl Neighbourhood {
             }
             let answered_at = self.answered(now, interface, ip);
             self.remember(Known { answered_at, ..new });
-            note(&mut heard, interface, answered_at.max(Some(since)).unwrap_or(since));
+            note(&mut self.heard, interface, answered_at.max(Some(since)).unwrap_or(since));
         }
         for known in self.known.iter_mut().filter(|known| self.unmet & bit(known.interface) == 0) {
-            known.untold_at.take().into_iter().for_each(|at| note(&mut heard, known.interface, at));
+            known.untold_at.take().into_iter().for_each(|at| note(&mut self.heard, known.interface, at));
         }
-        heard
     }
 
     /// The question that somebody may have answered: the oldest, since the answer to an older one may have
@@ -367,20 +378,16 @@ fn is_open(question: &Question, now: Instant) -> bool {
 impl Agent<'_> {
     /// Asks the neighbours on these interfaces, a bit for each.
     pub(super) fn ask_neighbours(&mut self, interfaces: u32) {
-        let now = clock::now();
-        for (interface, name) in (0_u8..).zip(&self.settings.interfaces) {
-            if interfaces & bit(interface) != 0 {
-                self.neighbourhood.ask(now, interface, name);
-            }
-        }
+        self.neighbourhood.ask(clock::now(), interfaces, &self.settings.interfaces);
     }
 
-    /// Hands in who was heard, and who has answered.
+    /// Hands in who was heard, and who has answered. A step may ask, and asking reads.
     pub(super) fn hear_neighbours(&mut self) {
         let now = clock::now();
         self.neighbourhood.look_at = now + self.settings.policy.interval();
-        for (interface, at) in self.neighbourhood.listen(now) {
-            self.step(now, Event::NeighbourHeard(interface, at));
+        self.neighbourhood.listen(now);
+        while let Some((interface, at)) = self.neighbourhood.heard.pop() {
+            self.step(clock::now(), Event::NeighbourHeard(interface, at));
         }
     }
 

@@ -21,9 +21,9 @@ fn lookout(neighbourhood: &mut Neighbourhood) {
 fn heard(neighbourhood: &mut Neighbourhood) -> Heard {
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(10));
-        let heard = neighbourhood.listen(clock::now());
-        if !heard.is_empty() {
-            return heard;
+        neighbourhood.listen(clock::now());
+        if !neighbourhood.heard.is_empty() {
+            return std::mem::take(&mut neighbourhood.heard);
         }
     }
     Heard::new()
@@ -55,7 +55,7 @@ fn a_neighbour_that_was_heard_is_asked_and_its_answer_counts_from_the_question()
         for ip in THERE.map(|text| address(text).ip) {
             neighbourhood.known = all.iter().filter(|known| known.ip == ip).copied().collect();
             let asked_at = clock::now();
-            neighbourhood.ask(asked_at, 0, "near");
+            neighbourhood.ask(asked_at, 1, &["near".to_owned()]);
             assert_eq!(heard(&mut neighbourhood)[..], [(0, asked_at)], "{ip}");
             assert_eq!(neighbourhood.known[0].answered_at, Some(asked_at));
         }
@@ -264,4 +264,23 @@ fn a_cut_off_interface_is_tried_with_several() {
     (1..=12).for_each(|number| neighbourhood.remember(host(at(u64::from(number)), number)));
     let once_a_second = (20..23).map(|s| neighbourhood.whom_to_ask(at(s), 0, "near").len());
     assert_eq!(once_a_second.collect::<Vec<_>>(), [1, MAX_ASKED, MAX_ASKED]);
+}
+
+/// The questions on all interfaces leave at one instant: the answer on the first one is there before the
+/// question on the last one has left.
+#[test]
+fn an_answer_that_comes_while_another_interface_is_asked_counts() {
+    in_namespace(|| {
+        let stranger = Stranger::behind("near");
+        let mut neighbourhood = Neighbourhood::new();
+        lookout(&mut neighbourhood);
+        neighbourhood.remember(Known::new(clock::now(), 0, address("10.9.0.2/24@far").ip, [0; 6]));
+        let asked_at = clock::now();
+        neighbourhood.ask(asked_at, 1, &["near".to_owned()]);
+        std::thread::sleep(Duration::from_millis(200));
+        neighbourhood.ask(clock::now(), 2, &["near".to_owned(), "lo".to_owned()]);
+        let heard = std::mem::take(&mut neighbourhood.heard);
+        assert!(heard.contains(&(0, asked_at)), "{heard:?}");
+        drop(stranger);
+    });
 }

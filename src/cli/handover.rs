@@ -13,6 +13,7 @@ use super::request::{Patience, demand, my_name, peer_of, report, unless_accepted
 use crate::clock::now;
 use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report};
 use crate::operator::exit::{Exit, complain};
+use crate::operator::words;
 
 options! {
     /// Let the peer serve a group that this node serves
@@ -71,10 +72,11 @@ fn follow_to_end(
 ) -> Exit {
     let start = now();
     let mut patience = Patience::begin(start);
-    let mut failure = None;
+    let (mut failure, mut block) = (None, None);
     while !patience.is_over(now()) {
         let Some(report) = patience.look(run_dir) else { continue };
         progress.look(run_dir, &report);
+        block = blocked(&report, group).filter(|_| wanted == Role::Active);
         let ms = now().since(start).as_ms();
         match moved(&report, group, wanted) {
             Moved::Done => {
@@ -102,9 +104,18 @@ fn follow_to_end(
     let waited_s = now().since(start).as_ms() / 1_000;
     let what = match failure {
         Some(why) => format!("failed: group {group}: {why}, and nobody serves it yet"),
-        None => format!("group {group} has not moved within {waited_s} s; `crosswire status` says why"),
+        None => {
+            let why = block.unwrap_or_else(|| "`crosswire status` says why".to_owned());
+            format!("group {group} has not moved within {waited_s} s: {why}")
+        }
     };
     complain(Exit::Refused, false, &what)
+}
+
+/// Why this node does not take a group, as `why` says it.
+fn blocked(report: &Report, group: &str) -> Option<String> {
+    let index = report.groups.iter().position(|(name, _)| name == group)?;
+    Some(words::block(report.node.groups.get(index)?.block?, peer_of(report)))
 }
 
 /// Who serves a group.

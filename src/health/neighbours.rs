@@ -141,6 +141,11 @@ impl Neighbours {
         self.has_carrier.is_some()
     }
 
+    /// It had no carrier there when the peer last spoke.
+    pub fn is_dark_there(&self) -> bool {
+        self.is_peer_dark
+    }
+
     /// It has no carrier here, and had none there when the peer last spoke.
     pub fn is_dark_on_both(&self) -> bool {
         self.is_dark() && self.is_peer_dark

@@ -12,7 +12,7 @@ use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
 use super::inability::{dead_words, down_words, own_inability, peers_inability, refused_for};
-use super::testimony::{granted_there, is_heard, unseen_witness};
+use super::testimony::{granted_there, is_heard, is_known_unserved, unseen_witness};
 use super::words;
 use crate::gather::Gather;
 
@@ -195,10 +195,8 @@ impl Facts {
 
 /// The groups that nobody serves, as far as is known.
 fn nobody_serves(report: &Report) -> String {
-    let kept = granted_there(report);
-    let is_kept = |index: usize| kept & group_bit(index) != 0;
-    let perhaps = groups(report, |index, group| is_unserved(group) && is_kept(index));
-    let surely = groups(report, |index, group| is_unserved(group) && !is_kept(index));
+    let perhaps = groups(report, |index, group| is_unserved(group) && !is_known_unserved(report, index));
+    let surely = groups(report, |index, group| is_unserved(group) && is_known_unserved(report, index));
     if surely.is_empty() && !perhaps.is_empty() {
         format!("PERHAPS NOBODY SERVES {perhaps}")
     } else {
@@ -298,7 +296,10 @@ impl Reason {
         };
         let cause = self.cause(report);
         let colon = if cause.is_empty() { "" } else { ": " };
-        format!("{words}{colon}{cause}")
+        // Which path to repair is said too: it may be the cause.
+        let is_degraded = matches!(self.name, "peer_unable" | "unable") && report.node.jeopardy.is_some();
+        let more = if is_degraded { format!("; {}", degraded(report)) } else { String::new() };
+        format!("{words}{colon}{cause}{more}")
     }
 
     /// The cause, as far as it is known; empty if the words say it all.
@@ -311,11 +312,14 @@ impl Reason {
             "nobody_serves" | "cold_start" | "moving" => {
                 let waits = report.node.groups.iter().find(|group| is_unserved(group));
                 let [me, peer] = report.names();
+                let is_doubtful = waits.is_some_and(|group| group.is_foreign_mac_doubtful);
+                let whose = if is_doubtful { format!(": {peer} or a stranger") } else { String::new() };
                 match waits.map(|group| (group, group.block)) {
                     Some((GroupStatus { role: Role::Acquiring, .. }, _)) => format!("{me} takes it"),
                     Some((_, Some(Block::PeerServes))) => format!("{peer} takes it"),
                     Some((GroupStatus { foreign_mac: Some(mac), .. }, Some(Block::VipAnswers))) => {
-                        format!("{} answers for an address of it", words::mac(*mac))
+                        let mac = words::mac(*mac);
+                        format!("{mac} answers for an address of it{whose}")
                     }
                     Some((group, Some(block))) => words::waiting(words::block(block, peer), group.wait),
                     Some((_, None)) | None => String::new(),

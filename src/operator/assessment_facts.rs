@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::gather::Gather;
-use crosswire::status::VoteStatus;
+use crosswire::pair::Interface;
+use crosswire::status::{NeighbourStatus, VoteStatus};
 
 /// Facts by kind: each may be true together with any fact of another kind. Each line has the code and the
 /// reason of the fact alone.
@@ -167,6 +168,76 @@ fn what_is_not_served_is_said_before_who_is_to_blame() {
         r.node.peer.as_mut().expect("it is heard").has_no_carrier = true;
     });
     assert_eq!(failing, "gw2 CANNOT SERVE what it holds: an interface of it has no carrier");
+}
+
+/// Of what a silent peer held a node that may be cut off itself knows nothing. One whose neighbours answer
+/// would hear whoever serves.
+#[test]
+fn who_may_be_cut_off_does_not_say_that_nobody_serves() {
+    let alone = |verdict, block, state| {
+        let mut report = well(Role::Backup);
+        silent(&mut report, verdict);
+        unserved(&mut report, 7, block);
+        report.groups[0].1 = vec!["10.0.0.100/24@eth0".to_owned()];
+        among(&mut report, state, None);
+        let reason = assess(&report);
+        (reason.exit.code(), reason.sentence(&report).starts_with("PERHAPS NOBODY SERVES gateway"))
+    };
+    for (verdict, block, state, is_perhaps) in [
+        (Verdict::Doubtful, Block::Jeopardy, Interface::Unknown, true),
+        (Verdict::Doubtful, Block::CutOff, Interface::CutOff, true),
+        (Verdict::Dead, Block::CutOff, Interface::CutOff, true),
+        (Verdict::Dead, Block::WitnessUnseen, Interface::Unknown, true),
+        (Verdict::Doubtful, Block::Jeopardy, Interface::Proven, false),
+        (Verdict::Dead, Block::Lease, Interface::Unknown, false),
+        (Verdict::Present, Block::CutOff, Interface::CutOff, false),
+    ] {
+        assert_eq!(alone(verdict, block, state), (5, is_perhaps), "{verdict:?} {block:?} {state:?}");
+    }
+}
+
+/// Where nobody knows the MAC of the peer, an answer may be the peer's.
+#[test]
+fn an_answer_that_may_be_the_peers_is_said_to_be_that() {
+    let mut report = well(Role::Backup);
+    silent(&mut report, Verdict::Dead);
+    unserved(&mut report, 7, Block::VipAnswers);
+    claimed(&mut report);
+    let sentence = |report: &Report| (assess(report).exit.code(), assess(report).sentence(report));
+    let said = "NOBODY SERVES gateway: 04:04:04:04:04:04 answers for an address of it";
+    assert_eq!(sentence(&report), (5, said.to_owned()));
+    report.node.groups[0].is_foreign_mac_doubtful = true;
+    assert_eq!(sentence(&report), (5, format!("PERHAPS {said}: gw2 or a stranger")));
+}
+
+/// A node that is cut off is told what it lacks, and which path to repair.
+#[test]
+fn a_node_that_is_cut_off_is_named_with_the_path_to_repair() {
+    for (role, who, there) in
+        [(Role::Active, "gw2", Interface::CutOff), (Role::Backup, "gw1", Interface::Proven)]
+    {
+        let mut report = well(role);
+        let here = if role == Role::Active { Interface::Proven } else { Interface::CutOff };
+        among(&mut report, here, Some(there));
+        groups(&mut report, |group| match group.role {
+            Role::Active => group.peer_unable = A_WHILE,
+            _ => group.unable = A_WHILE,
+        });
+        report.node.jeopardy = A_WHILE;
+        report.node.paths.iter_mut().for_each(|path| path.heard_by_peer = HICCUP);
+        report.node.paths[1].state = PathState::Silent;
+        let said = assess(&report).sentence(&report);
+        let wanted =
+            format!("{who} could not take over: no neighbour answers it on eth0; DEGRADED: lan is down.");
+        assert!(said.contains(&wanted), "{said}");
+    }
+}
+
+/// What is known of eth0, here and there.
+fn among(report: &mut Report, state: Interface, peer: Option<Interface>) {
+    report.interfaces = vec!["eth0".to_owned()];
+    let neighbours = NeighbourStatus { interface: 0, state, heard: HICCUP, peer };
+    report.node.neighbours = [neighbours].into_iter().collect();
 }
 
 /// What the voting witness keeps for a silent peer is not said to be served by nobody: not while the peer

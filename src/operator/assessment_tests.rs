@@ -34,6 +34,7 @@ fn group(role: Role) -> GroupStatus {
         unserved: None,
         idle: None,
         foreign_mac: None,
+        is_foreign_mac_doubtful: false,
     }
 }
 
@@ -245,7 +246,7 @@ const CASES: [Case; 30] = [
         },
         5,
         "nobody_serves",
-        "NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything \
+        "PERHAPS NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything \
         (in_jeopardy = \"hold\")",
     ),
     (
@@ -285,7 +286,7 @@ const CASES: [Case; 30] = [
         },
         5,
         "cold_start",
-        "NOBODY SERVES gateway: cold start: listening for gw2",
+        "PERHAPS NOBODY SERVES gateway: cold start: listening for gw2",
     ),
     // Keys differ: on the node that serves, and on the backup.
     (

@@ -3,10 +3,10 @@
 use crosswire::frame::Refusal;
 use crosswire::frame::message::GroupReport;
 use crosswire::health::{LineReading, PathState};
-use crosswire::pair::{Role, Trouble, Word};
+use crosswire::pair::{Interface, Role, Trouble, Word};
 use crosswire::reasons::Block;
 use crosswire::resource::Condition;
-use crosswire::status::GroupStatus;
+use crosswire::status::{GroupStatus, NeighbourStatus};
 
 use super::control::Report;
 use super::words;
@@ -66,7 +66,7 @@ pub fn own_inability(report: &Report) -> String {
             return "its agent died or hung again and again".to_owned();
         }
     }
-    String::new()
+    cut_off(report, |neighbours| Some(neighbours.state)).unwrap_or_default()
 }
 
 /// Why the peer cannot serve, by what it says; empty if nothing is known.
@@ -82,7 +82,16 @@ pub fn peers_inability(report: &Report) -> String {
         (is_any(|said| said.role == Role::Faulty), "a group failed there"),
         (is_any(|said| said.word == Word::Unready), "a check of a group fails there"),
     ];
-    causes.iter().find(|(applies, _)| *applies).map_or(String::new(), |(_, cause)| (*cause).to_owned())
+    let said = causes.iter().find(|(applies, _)| *applies).map(|(_, cause)| (*cause).to_owned());
+    said.or_else(|| cut_off(report, |neighbours| neighbours.peer)).unwrap_or_default()
+}
+
+/// On which interface no neighbour answers a node; `state` says what it knows of one.
+fn cut_off(report: &Report, state: impl Fn(&NeighbourStatus) -> Option<Interface>) -> Option<String> {
+    let mut all = report.node.neighbours.iter();
+    let cut = all.find(|neighbours| state(neighbours) == Some(Interface::CutOff))?;
+    let name = report.interfaces.get(usize::from(cut.interface)).map_or("?", String::as_str);
+    Some(format!("no neighbour answers it on {name}"))
 }
 
 /// Why a peer that sends is not understood; empty if nothing is known.

@@ -1,8 +1,10 @@
 //! Who is heard and seen: the peer, the witnesses, and what the voting one says of the peer.
 
-use crosswire::status::{NodeStatus, WitnessStatus};
+use crosswire::pair::Interface;
+use crosswire::reasons::{Block, Verdict};
+use crosswire::status::{NeighbourStatus, NodeStatus, WitnessStatus};
 use crosswire::time::Span;
-use crosswire::vote::GroupBits;
+use crosswire::vote::{GroupBits, group_bit};
 
 use super::control::{LASTS, Report};
 
@@ -14,6 +16,74 @@ pub fn is_heard(report: &Report) -> bool {
 /// The groups that the voting witness keeps for a peer that nobody hears, as bits.
 pub fn granted_there(report: &Report) -> GroupBits {
     report.node.vote.filter(|_| !is_heard(report)).map_or(0, |vote| vote.granted_to_peer)
+}
+
+/// Whether this node knows that nobody serves a group which it sees nobody serve. A peer that it does not
+/// hear may serve: with the grant of the voting witness, or where this node is the one that is cut off. A LAN
+/// of the group on which neighbours are heard leads somewhere, and whoever serves would answer there.
+pub fn is_known_unserved(report: &Report, index: usize) -> bool {
+    let Some(group) = report.node.groups.get(index) else { return true };
+    let is_silence_enough = match report.node.verdict {
+        Verdict::Present | Verdict::Departed | Verdict::Unintelligible => true,
+        Verdict::Doubtful => is_among_neighbours(report, index),
+        Verdict::Dead => !is_cut_off_perhaps(report, group.block) || is_among_neighbours(report, index),
+    };
+    is_silence_enough && granted_there(report) & group_bit(index) == 0 && !group.is_foreign_mac_doubtful
+}
+
+/// Neighbours are heard on an interface on which the group has an address.
+fn is_among_neighbours(report: &Report, index: usize) -> bool {
+    let addresses = report.groups.get(index).map_or(&[][..], |(_, addresses)| addresses);
+    let is_heard = |neighbours: &&NeighbourStatus| neighbours.state == Interface::Proven;
+    report.node.neighbours.iter().filter(is_heard).any(|neighbours| {
+        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
+        addresses.iter().any(|address| address.split_once('@').is_some_and(|(_, on)| on == name))
+    })
+}
+
+/// It is for this that a node does not take what a silent peer held: it may be the one that is cut off. A
+/// voting witness that answers says who has its grant.
+fn is_cut_off_perhaps(report: &Report, block: Option<Block>) -> bool {
+    let is_witness_silent =
+        report.node.vote.is_none_or(|vote| vote.answered.is_none_or(|ago| ago >= VOTE_LASTS));
+    match block {
+        Some(
+            Block::CutOff
+            | Block::WitnessUnseen
+            | Block::ProbeImpossible
+            | Block::NoCarrier
+            | Block::Jeopardy,
+        ) => true,
+        Some(Block::NotGranted) => is_witness_silent,
+        Some(
+            Block::GrantedToPeer
+            | Block::PeerServes
+            | Block::PeerReleases
+            | Block::NoReport
+            | Block::PeersTurn
+            | Block::JustOffered
+            | Block::Unsteady
+            | Block::Unheard
+            | Block::ColdStart
+            | Block::Stalled
+            | Block::Refused
+            | Block::ProbePending
+            | Block::VipAnswers
+            | Block::PeerAnswers
+            | Block::Lease
+            | Block::Drift
+            | Block::FencePending
+            | Block::FenceFailed
+            | Block::Exclusive
+            | Block::Faulty
+            | Block::Standby
+            | Block::Maintenance
+            | Block::PeerMaintenance
+            | Block::GuardLost
+            | Block::Stopping,
+        )
+        | None => false,
+    }
 }
 
 /// The first witness that a node does not see: its name, whether this node is the one, and for how long.

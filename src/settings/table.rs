@@ -7,7 +7,7 @@ use crosswire::time::Span;
 use super::error::{Report, quote, shorten};
 pub(super) use super::tree::At;
 use super::tree::{Entry, Integer, Tree, Value};
-use super::values::{nearest, parse_span};
+use super::values::{longest_instead_of, nearest, parse_span};
 use crate::gather::Gather;
 
 /// A table.
@@ -282,18 +282,22 @@ impl<'t> Table<'t> {
         #[cfg(test)]
         self.note(key, Reading::Span);
         let found = self.find(key)?;
-        let (value, what) = match found.value {
-            Value::Text(text) => {
-                (parse_span(text), format!("\"{key}\" is {}, not a length of time", quote(text)))
-            }
-            other => (None, format!("\"{key}\" is {}, not a length of time", type_of(other))),
+        let (value, written, longest) = match found.value {
+            Value::Text(text) => (parse_span(text), quote(text), longest_instead_of(text)),
+            other => (None, type_of(other).to_string(), None),
         };
-        if value.is_none() {
-            report.add(
+        match (value, longest) {
+            (Some(_), _) => {}
+            (None, Some(longest)) => report.add(
                 found.at,
-                what,
+                format!("\"{key}\" is {written}, which is too long"),
+                format_args!("write \"{longest}\" at most"),
+            ),
+            (None, None) => report.add(
+                found.at,
+                format!("\"{key}\" is {written}, not a length of time"),
                 "write a number with its unit in quotes, as in \"100ms\", \"1.5s\" or \"10m\"",
-            );
+            ),
         }
         value.map(|value| At { at: found.at, value })
     }

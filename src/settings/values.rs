@@ -14,6 +14,9 @@ const MAX_INTERFACE_BYTES: usize = 15;
 /// Longest word for which a nearest one is looked up.
 const MAX_WORD_BYTES: usize = 32;
 
+/// Most digits of a span before the point.
+const MAX_DIGITS: usize = 9;
+
 /// Computed once a run: not worth a table.
 pub(super) static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
@@ -40,10 +43,18 @@ pub fn parse_span(text: &str) -> Option<Span> {
         _ => return None,
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let whole = parse_digits(whole, 9)?;
+    let whole = parse_digits(whole, MAX_DIGITS)?;
     let scale = 10u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let fraction_us = parse_digits(fraction, 6)? * unit_us;
     (fraction_us.is_multiple_of(scale)).then(|| Span::from_us(whole * unit_us + fraction_us / scale))
+}
+
+/// The longest span in the unit of one that only has too many digits.
+pub fn longest_instead_of(text: &str) -> Option<String> {
+    let (digits, rest) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let is_span = digits.len() > MAX_DIGITS && parse_span(&format!("1{rest}")).is_some();
+    let unit = rest.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+    is_span.then(|| format!("{}{unit}", "9".repeat(MAX_DIGITS)))
 }
 
 /// A number of at most `max` digits, and nothing else.
@@ -171,6 +182,22 @@ mod tests {
         ];
         for text in bad {
             assert_eq!(us(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_with_too_many_digits_is_told_the_longest() {
+        let longest = |text| longest_instead_of(text).unwrap_or_default();
+        for (text, wanted) in [
+            ("1000000000s", "999999999s"),
+            ("18446744073709551615ms", "999999999ms"),
+            ("12345678901.5 h", "999999999h"),
+            ("999999999s", ""),
+            ("1000000000", ""),
+            ("1000000000 parsecs", ""),
+            ("soon", ""),
+        ] {
+            assert_eq!(longest(text), wanted, "{text}");
         }
     }
 

@@ -8,6 +8,8 @@ use super::simulate::fault::WitnessId;
 use super::simulate::setup::Place;
 use super::*;
 
+const OTHER: GroupId = GroupId(1);
+
 /// What was done to a pair before it is asked.
 type State = (&'static str, fn() -> Setup, &'static [Fault]);
 
@@ -41,6 +43,9 @@ const STATES: &[State] = &[
         &[Fault::NeighboursGo(Side::A), Fault::NeighboursGo(Side::B)],
     ),
     ("among neighbours", neighbourly, &[]),
+    ("a check fails on the standby", Setup::reference, &[Fault::Unready(Side::B, GATEWAY)]),
+    ("the active's other group is dark", two_groups, &[Fault::CarrierDown(Side::A, OTHER)]),
+    ("the standby's other group is dark", two_groups, &[Fault::CarrierDown(Side::B, OTHER)]),
     ("moved by hand", Setup::reference, &[Fault::Handover(Side::A, GATEWAY)]),
 ];
 
@@ -63,6 +68,16 @@ fn bold() -> Setup {
 
 fn filtered() -> Setup {
     Setup { is_filtered: [false, true], ..Setup::reference() }
+}
+
+/// The second group is at home on the other node, and has an interface of its own there and here.
+fn two_groups() -> Setup {
+    let mut setup = Setup::reference();
+    let other = GroupPolicy { tag: 2, prefer: Some(Side::B), ..setup.policy.groups[0] };
+    setup.policy.groups.push(other).expect("room");
+    setup = Setup::of(setup.policy);
+    setup.own_links = vec![false, true];
+    setup
 }
 
 fn scripted() -> Setup {
@@ -179,4 +194,30 @@ fn a_pair_at_rest_is_promised_a_takeover_within_dead_after() {
         assert_eq!([of(NextFault::Path(SERIAL)), of(NextFault::Path(LAN))], [Some(degraded); 2]);
         assert_eq!(of(NextFault::Witness), None, "there is none");
     }
+}
+
+/// What a node promises of the group after that fault.
+fn promised(world: &World, side: Side, loss: NextFault) -> Option<Prospect> {
+    forecasts(world, side).into_iter().find(|told| told.loss == loss).map(|told| told.groups[0])
+}
+
+/// Nothing is handed to a node whose check fails. From a peer that is gone it takes over all the same.
+#[test]
+fn a_failing_check_keeps_nobody_from_taking_over_from_a_dead_peer() {
+    let world = world(&("", Setup::reference, &[Fault::Unready(Side::B, GATEWAY)]));
+    for side in [Side::A, Side::B] {
+        let told = promised(&world, side, NextFault::Power(Side::A));
+        assert!(matches!(told, Some(Prospect::TakenOver(_))), "{side:?}: {told:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_lacks_carrier_for_one_group_serves_the_others_well() {
+    let world = world(&("", two_groups, &[Fault::CarrierDown(Side::A, OTHER)]));
+    let now = world.gateway(Side::B).clock.local(world.now());
+    let status = world.node(Side::B).expect("it runs").status(now);
+    assert_eq!(status.groups[0].peer_unable, None);
+    assert_eq!(status.groups[0].unserved, None);
+    assert!(status.groups[1].peer_unable.is_some());
+    assert_eq!(promised(&world, Side::B, NextFault::Power(Side::B)), Some(Prospect::ServedOn));
 }

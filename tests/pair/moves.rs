@@ -9,7 +9,7 @@ use crosswire::time::{Instant, Span};
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
-use crate::lab::setup::GROUP;
+use crate::lab::setup::{GROUP, PREFIX, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, at_most, ms, run};
 
@@ -265,6 +265,21 @@ fn measured(said: &str) -> Vec<Span> {
         Some(Span::from_us(us as u64))
     };
     said.lines().filter_map(outage).collect()
+}
+
+/// A takeover that does not come about says why: the client has the address of the box that is off.
+#[test]
+fn a_takeover_that_does_not_come_says_why() {
+    testing::in_lab(|| {
+        let mut scene = Scene::serving();
+        scene.power_cut(Side::A).expect("its processes die");
+        let index = scene.switch().node_interface(scene.client_port(0));
+        scene.client().rtnl().add_address(index, VIP, PREFIX, None).expect("the stranger has it");
+        thread::sleep(ms(3_000));
+        let said = scene.say(Side::B, &["takeover", GROUP, "--peer-is-off"]);
+        let why = "has not moved within 30 s: somebody answers for an address of it";
+        assert!(said.code == Some(1) && said.text.contains(why), "{said:?}");
+    });
 }
 
 /// Operator: `drill` on either node. Required: refused where nobody says yes and while the pair is not well;

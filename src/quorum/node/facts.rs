@@ -232,9 +232,8 @@ impl Node {
         let could_serve = match report.word {
             Word::None | Word::Wanted => true,
             Word::Unable | Word::Unready => false,
-            // It has something else to say of this group. All that we know is whether some group of its lacks
-            // carrier.
-            Word::Offered | Word::Yielded => !standing.no_carrier,
+            // It has something else to say of this group. All that we know is what it has carrier for.
+            Word::Offered | Word::Yielded => !self.is_dark_there(id),
         };
         let is_free = !standing.leaving && !standing.standby && standing.maintenance.is_none();
         is_free && could_serve && standing.trouble == Trouble::None

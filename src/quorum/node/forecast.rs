@@ -7,7 +7,7 @@ use super::{GuardState, Leaving, Node};
 use crate::config::MAX_PATHS;
 use crate::frame::message::Beat;
 use crate::health::{PathState, WitnessView};
-use crate::pair::{GroupId, Mechanisms, Role, Side, Trouble};
+use crate::pair::{GroupId, Mechanisms, Role, Side, Trouble, Word};
 use crate::quorum::facts::{Clock, Fence, OwnFacts, PeerFacts, Situation, Standby, WireFacts};
 use crate::quorum::forecast::{
     Forecast, MAX_FORECASTS, NextFault, Prospect, Waits, in_silence, kept, parted, silenced, taken,
@@ -140,7 +140,10 @@ impl Node {
             };
         }
         let Some(report) = self.peer.group(id, &self.policy) else { return Prospect::Unknown };
-        if report.role != Role::Backup || report.word.is_inability() {
+        // It would not take the group from a holder, and does from one that is gone.
+        let is_able =
+            matches!(report.word, Word::None | Word::Wanted | Word::Offered | Word::Yielded | Word::Unready);
+        if report.role != Role::Backup || !is_able {
             return Prospect::NotAble;
         }
         let waits = self.waits(Some(self.mechanisms(now)));
@@ -208,7 +211,8 @@ impl Node {
     ) -> Option<Situation> {
         let Beat { standing, .. } = self.peer.beat()?;
         let is_server = self.server(now, id) == Some(self.me.peer());
-        if standing.leaving || standing.cold_start || standing.shadow || (is_server && standing.no_carrier) {
+        if standing.leaving || standing.cold_start || standing.shadow || (is_server && self.is_dark_there(id))
+        {
             return None;
         }
         let path = |(index, path): (usize, &super::Path)| Testimony {
@@ -237,7 +241,7 @@ impl Node {
                 is_stopping: false,
                 standby: if standing.standby { Standby::Asked } else { Standby::No },
                 is_unfit: false,
-                is_ready: true,
+                is_ready: self.peer.group(id, &self.policy).is_none_or(|said| said.word != Word::Unready),
                 is_stuck: false,
                 is_address_refused: false,
                 is_cut_off: false,

@@ -28,7 +28,12 @@ impl Node {
             is_standby: self.restraint.standby != Standby::No,
             maintenance: self.restraint.maintenance_until.map(|until| until.since(now)),
             paths: (0..self.paths.len()).filter_map(|index| self.path_status(now, index)).collect(),
-            groups: self.groups.iter().map(|group| self.group_status(now, group)).collect(),
+            groups: self
+                .policy
+                .group_ids()
+                .zip(&self.groups)
+                .map(|(id, it)| self.group_status(now, id, it))
+                .collect(),
             witnesses: self.witnesses.each().map(|witness| self.witness_status(now, witness)).collect(),
             neighbours: self.neighbour_statuses(now).collect(),
             vote: self.vote_status(now),
@@ -70,7 +75,7 @@ impl Node {
         })
     }
 
-    fn group_status(&self, now: Instant, group: &Group) -> GroupStatus {
+    fn group_status(&self, now: Instant, id: GroupId, group: &Group) -> GroupStatus {
         let lasts = |since: Option<Instant>| since.map(|since| now.since(since));
         let Group { role, is_lit, condition, fault, .. } = *group;
         let block = group.said.map(|wait| wait.block);
@@ -94,6 +99,7 @@ impl Node {
             unserved: lasts(group.unserved_since),
             idle: lasts(group.idle_since),
             foreign_mac: group.said_mac.filter(|_| is_contested || block == Some(Block::VipAnswers)),
+            is_foreign_mac_doubtful: block == Some(Block::VipAnswers) && self.is_peers_answer(id).is_none(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Whether each group is served, and which node could serve it. This is only shown: nothing is decided by it.
 
 use super::{Node, Path, emit};
+use crate::config::interface_bit;
 use crate::frame::message::Standing;
+use crate::health::neighbours::Neighbours;
 use crate::pair::{GroupId, Inability, Role, Trouble, Word};
 use crate::quorum::event::{Effect, Effects};
 use crate::quorum::facts::{Claim, Situation};
@@ -20,9 +22,7 @@ impl Node {
         let inability = match (report.role, report.word) {
             (Role::Faulty, _) => Inability::Failed,
             (_, Word::Unready) => Inability::Unready,
-            (_, Word::Unable) if self.peer.beat().is_some_and(|beat| beat.standing.no_carrier) => {
-                Inability::NoCarrier
-            }
+            (_, Word::Unable) if self.is_dark_there(id) => Inability::NoCarrier,
             (_, Word::Unable) => Inability::Unsaid,
             (_, Word::None | Word::Offered | Word::Wanted | Word::Yielded) => Inability::None,
         };
@@ -69,18 +69,25 @@ impl Node {
             && theirs == Some(Role::Active)
             && !self.is_lease_over_there(now, id);
         let is_unheard = s.peer.verdict != Verdict::Present;
-        let is_answered = s.wire.finding == Finding::VipAnswers && !self.is_stranger(id);
+        let is_answered = s.wire.finding == Finding::VipAnswers && self.is_peers_answer(id) == Some(true);
         is_said || is_unheard && (is_answered || self.is_granted_there(now, id))
     }
 
-    /// The one that answered last for an address of the group is not the peer, which has another MAC on that
-    /// LAN.
-    fn is_stranger(&self, id: GroupId) -> bool {
+    /// Whether the one that answered last for an address of the group is the peer; `None` where nobody knows
+    /// the peer's MAC on the LANs of the group. Where the group is on no LAN path the peer is never asked for
+    /// its MAC, and who answers counts as the peer.
+    pub(super) fn is_peers_answer(&self, id: GroupId) -> Option<bool> {
         let said_mac = self.groups.get(id.index()).and_then(|group| group.said_mac);
-        let Some(policy) = self.policy.groups.get(id.index()) else { return false };
+        let policy = self.policy.groups.get(id.index())?;
         let there = self.policy.path_ids().zip(&self.paths).filter(|(path, _)| policy.is_on(*path));
-        let mut macs = there.filter_map(|(_, there)| there.peer_mac).peekable();
-        macs.peek().is_some() && macs.all(|mac| Some(mac) != said_mac)
+        let mut macs = there.map(|(_, there)| there.peer_mac).peekable();
+        let is_never_asked = macs.peek().is_none();
+        let mut known = macs.flatten().peekable();
+        if is_never_asked {
+            return Some(true);
+        }
+        known.peek()?;
+        Some(known.any(|mac| Some(mac) == said_mac))
     }
 
     /// Nothing that the peer says of itself keeps it from serving the group.
@@ -88,13 +95,28 @@ impl Node {
         let Some((report, beat)) = self.peer.group(id, &self.policy).zip(self.peer.beat()) else {
             return false;
         };
-        let Standing { trouble, cold_start, no_carrier, shadow, .. } = beat.standing;
+        let Standing { trouble, cold_start, shadow, .. } = beat.standing;
         let is_ready = match report.role {
             Role::Backup | Role::Acquiring | Role::Active => !report.word.is_inability(),
             // It may hold what cannot be stopped.
             Role::Releasing | Role::Faulty => false,
         };
-        is_ready && trouble == Trouble::None && !cold_start && !no_carrier && !shadow
+        is_ready && trouble == Trouble::None && !cold_start && !shadow && !self.is_dark_there(id)
+    }
+
+    /// The peer has too little carrier for the group: an interface of it is dark there, and either not here,
+    /// or with all the others. A peer that does not say which interface is dark may mean any.
+    pub(super) fn is_dark_there(&self, id: GroupId) -> bool {
+        let Some(policy) = self.policy.groups.get(id.index()) else { return false };
+        let bits = |is_meant: fn(&Neighbours) -> bool| {
+            let meant = self.neighbours.iter().enumerate().filter(|(_, neighbours)| is_meant(neighbours));
+            meant.fold(0, |bits, (index, _)| bits | interface_bit(index))
+        };
+        let dark = bits(Neighbours::is_dark_there);
+        let missing = policy.carriers & dark;
+        let is_excused = missing & !bits(Neighbours::is_dark_on_both) == 0 && policy.carriers & !dark != 0;
+        let is_said = self.peer.beat().is_some_and(|beat| beat.standing.no_carrier);
+        is_said && (dark == 0 || missing != 0 && !is_excused)
     }
 
     /// The peer is not heard, and it was its box that claimed an address of the group last.

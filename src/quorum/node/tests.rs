@@ -207,7 +207,7 @@ fn what_keeps_a_node_from_serving_is_told_by_both() {
 }
 
 /// A peer that is not heard serves, as far as a node can tell that may not take over itself, if its box
-/// answers for the address.
+/// answers for the address. Where the MAC of that box is not known, a stranger may be the one that answers.
 #[test]
 fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
     let restraints: [fn(Instant) -> Restraint; 3] = [
@@ -216,7 +216,7 @@ fn an_answer_on_the_wire_tells_who_serves_where_nobody_is_heard() {
         |now| Restraint { maintenance_until: Some(now + Span::from_s(99)), ..Restraint::default() },
     ];
     for is_known in [false, true] {
-        for (mac, is_served) in [(None, false), (Some(PEER), true), (Some(STRANGER), !is_known)] {
+        for (mac, is_served) in [(None, false), (Some(PEER), is_known), (Some(STRANGER), false)] {
             for restraint in restraints {
                 let (mut nodes, mut now) = at_work();
                 if is_known {
