@@ -10,6 +10,8 @@ mod another_file;
 mod expired;
 #[path = "neighbourhood/fitness.rs"]
 mod fitness;
+#[path = "neighbourhood/granted_groups.rs"]
+mod granted_groups;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
 #[path = "neighbourhood/planned.rs"]

@@ -308,9 +308,9 @@ impl Node {
         }
     }
 
-    /// When the witness last granted the peer anything, as far as it has said so.
-    pub(super) fn peer_granted_at(&self) -> Option<Instant> {
-        self.vote.as_ref()?.claimant.hearsay()?.renewed_at
+    /// When the witness last granted the peer the group, at the latest, as far as it has said so.
+    pub(super) fn peer_granted_at(&self, id: GroupId) -> Option<Instant> {
+        self.vote.as_ref()?.claimant.other_granted_at(id.index())
     }
 
     /// Whether the witness counts; `None` where none is configured.
