@@ -12,6 +12,8 @@ mod expired;
 mod fitness;
 #[path = "neighbourhood/granted_groups.rs"]
 mod granted_groups;
+#[path = "neighbourhood/lost_votes.rs"]
+mod lost_votes;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
 #[path = "neighbourhood/planned.rs"]
