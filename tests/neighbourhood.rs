@@ -10,6 +10,10 @@ mod another_file;
 mod expired;
 #[path = "neighbourhood/fitness.rs"]
 mod fitness;
+#[path = "neighbourhood/granted_groups.rs"]
+mod granted_groups;
+#[path = "neighbourhood/lost_votes.rs"]
+mod lost_votes;
 #[path = "neighbourhood/neighbours.rs"]
 mod neighbours;
 #[path = "neighbourhood/planned.rs"]

@@ -4,11 +4,10 @@ use std::fmt::{self, Write};
 
 use crosswire::reasons::Verdict;
 use crosswire::status::VoteStatus;
-use crosswire::time::Span;
 use crosswire::vote::{GroupBits, group_bit};
 
 use super::control::Report;
-use super::testimony::is_seen;
+use super::testimony::{UNANSWERED, is_seen};
 use super::words;
 use crate::gather::Gather;
 
@@ -88,9 +87,6 @@ fn vote_line(vote: &VoteStatus, report: &Report) -> String {
     said
 }
 
-/// At rest a voting witness is asked every five seconds.
-const UNANSWERED: Span = Span::from_s(8);
-
 /// The names of these groups.
 pub fn groups_in(report: &Report, bits: GroupBits) -> Vec<&str> {
     let named = report.groups.iter().enumerate().filter(|(index, _)| bits & group_bit(*index) != 0);
@@ -100,6 +96,7 @@ pub fn groups_in(report: &Report, bits: GroupBits) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use crosswire::pair::Role;
+    use crosswire::time::Span;
 
     use super::super::assessment::tests::{voting, well};
     use super::*;

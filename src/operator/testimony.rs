@@ -4,7 +4,7 @@ use crosswire::pair::Interface;
 use crosswire::reasons::{Block, Verdict};
 use crosswire::status::{NeighbourStatus, NodeStatus, WitnessStatus};
 use crosswire::time::Span;
-use crosswire::vote::{GroupBits, group_bit};
+use crosswire::vote::{GroupBits, IDLE_GAP, group_bit};
 
 use super::control::{LASTS, Report};
 
@@ -91,9 +91,9 @@ pub fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     if let Some((name, vote)) = report.vote.as_ref().zip(report.node.vote.as_ref())
         && !vote.does_count
         && !vote.is_waiting
-        && vote.lasts >= VOTE_LASTS
+        && vote.lasts >= LASTS
     {
-        let is_here = vote.answered.is_none_or(|ago| ago >= vote.lasts.min(VOTE_LASTS));
+        let is_here = vote.answered.is_none_or(|ago| ago >= UNANSWERED);
         return Some((name, is_here, vote.lasts));
     }
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
@@ -108,11 +108,40 @@ pub fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
     None
 }
 
-/// At rest a voting witness is asked every five seconds, and both nodes have to hear of its answers.
-const VOTE_LASTS: Span = Span::from_s(8);
+/// At rest a voting witness is asked every second. One that has not answered for longer is not seen from
+/// here.
+pub const UNANSWERED: Span = Span::from_s(2);
+const _: () = assert!(UNANSWERED.as_us() > IDLE_GAP.as_us());
 
 /// This node sees it: it has answered lately.
 pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {
     let lately = node.paths.iter().map(|path| path.dead_after).max().unwrap_or_default();
     witness.answered.is_some_and(|age| age <= lately.max(LASTS))
+}
+
+#[cfg(test)]
+mod tests {
+    use crosswire::pair::Role;
+    use crosswire::status::VoteStatus;
+
+    use super::super::assessment::tests::{voting, well};
+    use super::*;
+
+    /// A second after both nodes know, and on the side that does not see it.
+    #[test]
+    fn a_voting_witness_that_is_lost_is_told_after_a_second() {
+        let ms = Span::from_ms;
+        for (lasts, answered, told) in [
+            (ms(900), Some(ms(3_000)), None),
+            (ms(1_000), Some(ms(3_000)), Some(true)),
+            (ms(1_000), Some(ms(1_100)), Some(false)),
+            (ms(1_000), None, Some(true)),
+        ] {
+            let vote = VoteStatus { does_count: false, lasts, answered, ..voting() };
+            let mut report = well(Role::Backup);
+            (report.node.vote, report.vote) = (Some(vote), Some("10.0.0.253".to_owned()));
+            let said = unseen_witness(&report).map(|(_, is_here, _)| is_here);
+            assert_eq!(said, told, "{lasts}, {answered:?}");
+        }
+    }
 }

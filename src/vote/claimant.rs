@@ -29,10 +29,14 @@ struct Worth {
     is_standing: bool,
     /// Answers to questions before this one are about a claim that was given up since.
     since: u32,
+    /// The other node was granted the group no later than this, since our grants have followed each other
+    /// without a gap from then on; [`Instant::NEVER`]: they have not.
+    rivalled_until: Instant,
 }
 
 impl Worth {
-    const NONE: Self = Self { until: Instant::ORIGIN, is_standing: false, since: 0 };
+    const NONE: Self =
+        Self { until: Instant::ORIGIN, is_standing: false, since: 0, rivalled_until: Instant::NEVER };
 
     fn end(self) -> Instant {
         if self.is_standing { Instant::NEVER } else { self.until }
@@ -55,7 +59,8 @@ pub struct Hearsay {
     pub claims: GroupBits,
     /// Whether it has asked nothing for its lease.
     pub is_quiet: bool,
-    /// No grant of the other node was renewed later than this; `None`: none was, by this run of the witness.
+    /// No grant of the other node was renewed later than this; `None`: none was, by any run of the witness
+    /// that has said so.
     pub renewed_at: Option<Instant>,
     /// Whether the witness grants nothing new yet.
     pub is_waiting: bool,
@@ -129,7 +134,9 @@ impl Claimant {
     pub fn succeed(&mut self, granted_until: &[Instant], sealed: Shown) {
         (self.is_known, self.sealed) = (true, sealed);
         for (worth, until) in self.worth.iter_mut().zip(granted_until) {
-            *worth = Worth { until: *until, is_standing: *until == Instant::NEVER, since: 0 };
+            let is_standing = *until == Instant::NEVER;
+            let until = if is_standing { Instant::ORIGIN } else { *until };
+            *worth = Worth { until, is_standing, ..Worth::NONE };
         }
     }
 
@@ -237,6 +244,10 @@ impl Claimant {
     }
 
     fn take(&mut self, now: Instant, asked_at: Instant, reply: &Reply) {
+        // A witness that was restarted has forgotten what it granted before.
+        let known = self.hearsay.and_then(|said| said.renewed_at);
+        let renewed_at = reply.other_renewed_ago.map(|ago| now - ago).or(known);
+        let does_witness_remember = self.sealed.by == reply.run;
         for (index, worth) in self.worth.iter_mut().enumerate() {
             let is_in = |groups: GroupBits| groups & group_bit(index) != 0;
             if reply.number < worth.since {
@@ -246,8 +257,15 @@ impl Claimant {
                 *worth = Worth { since: worth.since, ..Worth::NONE };
                 continue;
             }
+            let is_kept = now < worth.until || (worth.is_standing && does_witness_remember);
+            if !is_kept {
+                worth.rivalled_until = Instant::NEVER;
+            }
             if is_in(reply.granted) {
                 worth.until = asked_at + self.length;
+                if worth.rivalled_until == Instant::NEVER {
+                    worth.rivalled_until = renewed_at.unwrap_or(Instant::ORIGIN);
+                }
             }
             worth.is_standing = is_in(reply.standing) && (is_in(reply.granted) || worth.is_standing);
         }
@@ -265,7 +283,7 @@ impl Claimant {
             holds: reply.other_holds,
             claims: reply.other_claims,
             is_quiet: reply.is_other_quiet,
-            renewed_at: reply.other_renewed_ago.map(|ago| now - ago),
+            renewed_at,
             is_waiting: reply.is_waiting,
         });
     }
@@ -301,6 +319,14 @@ impl Claimant {
     /// No question is open.
     pub fn is_answered(&self) -> bool {
         self.silent_since.is_none()
+    }
+
+    /// The other node was granted the group no later than this, as far as the witness has said so; `None`: it
+    /// never was. Without a grant of our own that may be whenever the other was granted anything.
+    pub fn other_granted_at(&self, group: usize) -> Option<Instant> {
+        let renewed_at = self.hearsay?.renewed_at?;
+        let at = self.worth.get(group).map_or(renewed_at, |worth| worth.rivalled_until.min(renewed_at));
+        (at != Instant::ORIGIN).then_some(at)
     }
 
     /// What the witness said last of the other node.

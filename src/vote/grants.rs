@@ -161,8 +161,14 @@ impl Grants {
         if side == Side::A { a } else { b }
     }
 
-    /// From now on the questions of this run count, and no others of that node.
+    /// From now on the questions of this run count, and no others of that node. It may have inherited a grant
+    /// that stood, and what the run before was told of its end was told to that run alone.
     fn adopt(&mut self, question: &Question) {
+        for group in self.groups.iter_mut().filter(|group| group.holder == Some(question.sender)) {
+            if let Standing::Ending(_) = group.standing {
+                group.standing = Standing::Yes;
+            }
+        }
         let node = self.node_mut(question.sender);
         node.run = Some((question.run, question.echo));
         node.number = question.number;
@@ -231,12 +237,15 @@ impl Grants {
             is_other_quiet: reply.is_other_quiet,
             stamp: reply.stamp,
         };
+        let mut has_held = false;
         let shown = if reply.is_waiting { self.shown_to(office, key, question) } else { GroupBits::MAX };
         for (index, group) in self.groups.iter_mut().enumerate() {
             let bit = group_bit(index);
             let is_claimed = question.claims & !question.returns & bit != 0;
+            let is_returned = question.returns & bit != 0;
             let may_begin = claim.may_begin && shown & bit != 0;
-            if group.judge(now, Claim { may_begin, ..claim }, is_claimed, question.returns & bit != 0) {
+            has_held |= !is_returned && group.is_kept_for(me, now) && group.standing != Standing::No;
+            if group.judge(now, Claim { may_begin, ..claim }, is_claimed, is_returned) {
                 reply.granted |= bit;
             }
             if group.is_kept_for(me, now) {
@@ -245,7 +254,7 @@ impl Grants {
             }
             reply.other_holds |= if group.is_kept_for(other, now) { bit } else { 0 };
         }
-        self.note(now, question, length, reply.granted);
+        self.note(now, question, length, has_held || reply.granted != 0);
         let other = self.node(other);
         reply.other_claims = if now < other.claims_until { other.claims } else { 0 };
         reply.other_renewed_ago = other.renewed_at.map(|at| now.since(at));
@@ -253,13 +262,14 @@ impl Grants {
         reply
     }
 
-    fn note(&mut self, now: Instant, question: &Question, length: Span, granted: GroupBits) {
+    /// `has_held`: it was granted something, or may have served until now by a grant that stood.
+    fn note(&mut self, now: Instant, question: &Question, length: Span, has_held: bool) {
         let node = self.node_mut(question.sender);
         node.asked_at = Some(now);
         node.lease = question.lease;
         node.claims = question.claims & !question.returns;
         node.claims_until = now + length;
-        if granted != 0 {
+        if has_held {
             node.renewed_at = Some(now);
         }
     }

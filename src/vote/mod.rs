@@ -47,8 +47,9 @@ pub const PORT: u16 = 1694;
 pub const LONGEST: Span = MAX_DEAD_AFTER;
 /// How long a witness begins no grant of a pair, from that pair's first question on.
 pub const WAIT: Span = Span::from_us(2 * LONGEST.as_us());
-/// How often a node asks that claims nothing.
-pub const IDLE_GAP: Span = Span::from_s(5);
+/// How often a node asks that claims nothing. So long, and for dead_after, may the loss of a witness stay
+/// unknown: a peer that dies meanwhile leaves nobody who is granted anything.
+pub const IDLE_GAP: Span = Span::from_s(1);
 /// A node that asks nothing for this long, and for its lease, is quiet.
 pub const QUIET: Span = Span::from_s(12);
 

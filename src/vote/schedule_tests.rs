@@ -1,4 +1,5 @@
-//! Any losses, delays, dead agents and restarts of the witness, in virtual time: no two nodes hold one grant.
+//! Any losses, delays, dead agents and restarts of the witness, in virtual time: no two nodes hold one grant,
+//! and who is granted a group knows until when the other one may have had it.
 
 use std::vec::Vec;
 
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use super::claimant::Claimant;
 use super::tests::{LEASE, LENGTH, Room, key};
 use super::wire::Reply;
-use super::{GroupBits, QUIET};
+use super::{GroupBits, QUIET, WAIT, group_bit};
 use crate::pair::Side;
 use crate::time::{Instant, Span};
 
@@ -18,6 +19,7 @@ enum Happening {
     Ask { side: bool, claims: GroupBits, is_lost: bool, answer_is_lost: bool, slow_ms: u64 },
     GiveBack { side: bool, groups: GroupBits },
     AgentDies { side: bool },
+    AgentIsReplaced { side: bool },
     WitnessRestarts,
     Quiet,
 }
@@ -36,6 +38,7 @@ fn happening(restarts: u32) -> impl Strategy<Value = Happening> {
         60 => asking(),
         5 => (any::<bool>(), 1..4_u8).prop_map(|(side, groups)| Happening::GiveBack { side, groups }),
         1 => any::<bool>().prop_map(|side| Happening::AgentDies { side }),
+        1 => any::<bool>().prop_map(|side| Happening::AgentIsReplaced { side }),
         restarts => Just(Happening::WitnessRestarts),
         1 => Just(Happening::Quiet),
     ]
@@ -44,9 +47,45 @@ fn happening(restarts: u32) -> impl Strategy<Value = Happening> {
 /// What is on its way: when it arrives, to whom, and the bytes.
 type Flight = (Instant, Option<Side>, Vec<u8>);
 
+/// What each node was granted.
+#[derive(Default)]
+struct Held {
+    /// By node and group: when it was last worth something to the node, and was not let go of since.
+    at: [[Option<Instant>; 2]; 2],
+    /// By node: when its agent was started that runs now. It takes nothing before it has listened for so long
+    /// that nothing counts that was before.
+    started_at: [Option<Instant>; 2],
+}
+
+impl Held {
+    /// No group is granted to both. Who is granted one reckons the other's last grant of it no earlier than
+    /// it was; what a witness has forgotten by a restart is over before it grants anything.
+    fn check(&mut self, room: &Room) -> Result<(), TestCaseError> {
+        let (now, [a, b]) = (room.now, &room.nodes);
+        prop_assert_eq!(a.granted(now) & b.granted(now), 0, "both may serve at {:?}", now);
+        for (side, group) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let is_granted = |side: usize| room.nodes[side].granted(now) & group_bit(group) != 0;
+            if is_granted(side) {
+                self.at[side][group] = Some(now);
+            }
+            let held_at = self.at[1 - side][group].filter(|at| now.since(*at) < WAIT);
+            if let Some(held_at) =
+                held_at.filter(|_| is_granted(side) && room.nodes[side].hearsay().is_some())
+            {
+                let reckoned = room.nodes[side].other_granted_at(group).max(self.started_at[side]);
+                prop_assert!(
+                    reckoned.is_some_and(|at| at + LENGTH >= held_at),
+                    "held until {held_at:?}, reckoned from {reckoned:?}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs a schedule, and returns whether anything was granted.
 fn play(happenings: &[(u64, Happening)], quiet: Span) -> Result<bool, TestCaseError> {
-    let mut room = Room::settled();
+    let (mut room, mut held) = (Room::settled(), Held::default());
     let (mut flights, mut runs, mut was_granted): (Vec<Flight>, u8, bool) = (Vec::new(), 100, false);
     for (after_ms, happening) in happenings {
         let until = room.now + Span::from_ms(*after_ms);
@@ -68,11 +107,11 @@ fn play(happenings: &[(u64, Happening)], quiet: Span) -> Result<bool, TestCaseEr
                     }
                 }
             }
-            let both = room.nodes[0].granted(now) & room.nodes[1].granted(now);
-            prop_assert_eq!(both, 0, "both may serve at {:?}", now);
+            held.check(&room)?;
             was_granted |= room.nodes[0].granted(now) != 0;
         }
         room.now = until;
+        held.check(&room)?;
         let (now, side_of) = (room.now, |side: &bool| if *side { Side::B } else { Side::A });
         match happening {
             Happening::Ask { side, claims, is_lost, answer_is_lost, slow_ms } => {
@@ -85,10 +124,26 @@ fn play(happenings: &[(u64, Happening)], quiet: Span) -> Result<bool, TestCaseEr
                     flights.push((at, None, bytes));
                 }
             }
-            Happening::GiveBack { side, groups } => room.node(side_of(side)).give_back(*groups),
+            Happening::GiveBack { side, groups } => {
+                // The kernel has confirmed it.
+                room.node(side_of(side)).give_back(*groups);
+                for (group, at) in held.at[side_of(side).index()].iter_mut().enumerate() {
+                    *at = at.filter(|_| groups & group_bit(group) == 0);
+                }
+            }
             Happening::AgentDies { side } => {
                 runs += 1;
+                held.started_at[side_of(side).index()] = Some(now);
                 *room.node(side_of(side)) = Claimant::new(side_of(side), [runs; 8], LENGTH, LEASE);
+            }
+            Happening::AgentIsReplaced { side } => {
+                runs += 1;
+                held.started_at[side_of(side).index()] = Some(now);
+                let node = room.node(side_of(side));
+                let granted_until: Vec<_> = (0..2).map(|group| node.granted_until(group)).collect();
+                let mut next = Claimant::new(side_of(side), [runs; 8], LENGTH, LEASE);
+                next.succeed(&granted_until, node.sealed());
+                *node = next;
             }
             Happening::WitnessRestarts => room.restart(),
             Happening::Quiet => room.pass(quiet),

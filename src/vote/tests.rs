@@ -232,6 +232,89 @@ fn a_grant_stands_where_the_other_was_quiet_and_the_other_is_refused_meanwhile()
     assert_eq!(room.ask(Side::B, 1), 1);
 }
 
+/// The other one renews another group all the while: that says nothing of this one.
+#[test]
+fn what_the_other_is_granted_of_another_group_moves_nothing_and_a_gap_in_our_grants_does() {
+    let mut room = Room::settled();
+    room.ask(Side::A, 0b11);
+    let held_at = room.now;
+    room.node(Side::A).give_back(0b01);
+    let reckoned = |room: &mut Room| {
+        room.ask(Side::A, 0b10);
+        assert_eq!(room.ask(Side::B, 0b01), 0b01);
+        room.node(Side::B).other_granted_at(0).unwrap()
+    };
+    let first = reckoned(&mut room);
+    assert!(first >= held_at);
+    for _ in 0..100 {
+        room.pass(STEP);
+        assert_eq!(reckoned(&mut room), first);
+        assert!(room.node(Side::B).other_granted_at(1) > Some(first), "the group that it renews");
+    }
+    // Nobody knows what was granted while no grant of ours ran.
+    room.pass(LENGTH + LENGTH);
+    let second = reckoned(&mut room);
+    assert!(second > first);
+    // A witness that was restarted has forgotten it, and we have not.
+    room.restart();
+    room.ask(Side::B, 0b01);
+    assert_eq!(room.ask(Side::B, 0b01), 0b01);
+    assert_eq!(room.node(Side::B).other_granted_at(0), Some(second));
+    // An agent in the place of another knows nothing of the time before its first answer.
+    let now = room.now;
+    let left = (room.node(Side::B).granted_until(0), room.node(Side::B).sealed());
+    *room.node(Side::B) = Claimant::new(Side::B, [3; 8], LENGTH, LEASE);
+    room.node(Side::B).succeed(&[left.0], left.1);
+    assert_eq!(room.node(Side::B).granted(now), 0b01);
+    room.ask(Side::B, 0b01);
+    room.ask(Side::A, 0b10);
+    let third = reckoned(&mut room);
+    assert!(third > now);
+}
+
+/// It served on without the witness until it asked again.
+#[test]
+fn what_stood_is_reckoned_from_when_its_holder_asked_again() {
+    let mut room = Room::settled();
+    room.pass(QUIET + Span::from_s(1));
+    room.ask(Side::A, 0);
+    room.ask(Side::A, 1);
+    room.pass(Span::from_s(3_600));
+    let held_until = room.now;
+    room.ask(Side::A, 0);
+    room.ask(Side::A, 0);
+    room.ask(Side::B, 0);
+    assert_eq!(room.ask(Side::B, 1), 1);
+    assert!(room.node(Side::B).other_granted_at(0) > Some(held_until));
+}
+
+/// The answer that the grant stands no longer is lost with the agent that asked, and so is the first one to
+/// the agent in its place.
+#[test]
+fn an_agent_that_inherits_a_standing_grant_is_told_of_its_end_itself() {
+    let mut room = Room::settled();
+    room.pass(QUIET + Span::from_s(1));
+    room.ask(Side::A, 0);
+    room.ask(Side::A, 1);
+    room.ask(Side::B, 1);
+    room.ask_over(Side::A, 1, false);
+    let sealed = room.node(Side::A).sealed();
+    *room.node(Side::A) = Claimant::new(Side::A, [3; 8], LENGTH, LEASE);
+    room.node(Side::A).succeed(&[Instant::NEVER], sealed);
+    room.ask(Side::A, 1);
+    room.ask_over(Side::A, 1, false);
+    room.pass(LENGTH + LENGTH);
+    let now = room.now;
+    assert_eq!(room.node(Side::A).granted(now), 1);
+    assert_eq!(room.ask(Side::B, 1), 0, "it serves on, and nothing has told it otherwise");
+    for _ in 0..3 {
+        room.ask(Side::A, 1);
+    }
+    room.pass(LENGTH + LENGTH);
+    let now = room.now;
+    assert_eq!((room.node(Side::A).granted(now), room.ask(Side::B, 1)), (0, 1));
+}
+
 #[test]
 fn a_standing_grant_that_is_returned_is_free() {
     let mut room = Room::settled();

@@ -115,7 +115,8 @@ pub struct Reply {
     pub other_holds: GroupBits,
     /// Those that the other node claims.
     pub other_claims: GroupBits,
-    /// How long ago the other node was last granted something; `None`: never by this run.
+    /// How long ago the other node was last granted something, or asked while a grant of it stood; `None`:
+    /// never by this run.
     pub other_renewed_ago: Option<Span>,
     /// The seal of what is granted.
     pub seal: [u8; MAC_BYTES],

@@ -235,7 +235,7 @@ static void rest(double seconds) {
     /* What was asked before is not counted here. */
     for (double end = now() + 0.5; now() < end; hear_all()) wait_ms(10);
     uint64_t before = counted, asked = 0;
-    double began = now(), a_second = count / 5.0;
+    double began = now(), a_second = count / 1.0;
     size_t next = 0;
     while (now() < began + seconds) {
         double due = (now() - began) * a_second;
@@ -247,7 +247,7 @@ static void rest(double seconds) {
         hear_all();
     }
     for (double end = now() + 1; now() < end; hear_all()) wait_ms(10);
-    printf("%llu answered of %llu, every node each 5 s\n", (unsigned long long)(counted - before),
+    printf("%llu answered of %llu, every node each second\n", (unsigned long long)(counted - before),
            (unsigned long long)asked);
 }
 

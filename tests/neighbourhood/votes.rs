@@ -1,13 +1,12 @@
 //! The voting witness: one node of two is granted the right to serve alone.
 
-use crosswire::config::GroupPolicy;
 use crosswire::reasons::{Block, ReleaseReason, TakeReason};
 
+use super::granted_groups::{SECOND, two_groups};
 use super::simulate::story::Line;
 use super::*;
 
 pub const VOTER: WitnessId = WitnessId(0);
-const SECOND: GroupId = GroupId(1);
 
 /// A pair whose witness is reached over an interface of its own.
 pub fn with_voter() -> Setup {
@@ -41,7 +40,7 @@ pub fn mend_both(world: &mut World) {
 }
 
 /// Why a node does not take the group.
-fn block(world: &World, side: Side) -> Option<Block> {
+pub fn block(world: &World, side: Side) -> Option<Block> {
     let now = world.gateway(side).clock.local(world.now());
     world.node(side).expect("an agent").status(now).groups[0].block
 }
@@ -52,7 +51,7 @@ fn unserved(world: &World, side: Side) -> Option<Span> {
     world.node(side).expect("an agent").status(now).groups[0].unserved
 }
 
-fn records(world: &World, wanted: impl Fn(&Record) -> bool) -> usize {
+pub fn records(world: &World, wanted: impl Fn(&Record) -> bool) -> usize {
     let story = world.story.as_ref().expect("a story");
     let is_wanted = |line: &Line| matches!(line, Line::Recorded(_, record) if wanted(record));
     story.lines.iter().filter(|(_, line)| is_wanted(line)).count()
@@ -335,10 +334,7 @@ fn what_is_let_go_behind_a_cut_is_returned_and_taken_at_once() {
 
 #[test]
 fn each_group_of_an_active_active_pair_is_granted_alone() {
-    let mut setup = with_voter();
-    let second = GroupPolicy { tag: 2, ..GroupPolicy::addresses_only(2, Some(Side::B)) };
-    setup.policy.groups.push(second).expect("there is room");
-    let mut setup = Setup::of(setup.policy).with_vote(Place::Own);
+    let mut setup = two_groups(SafetyRule::Probe);
     setup.policy.groups[1].failback = Failback::After(Span::ZERO);
     let mut world = voting_pair(setup);
     world.run_for(Span::from_s(10));

@@ -217,6 +217,34 @@ fn a_holder_outlives_the_restarts_of_the_voting_witness_and_its_own_agent() {
     });
 }
 
+/// Fault: both paths are cut, and the active node keeps two groups by its grants. Then it loses carrier where
+/// one of them has its address. Required: the other node serves that one once the first must have let go, and
+/// the first goes on with the other; overlap 0.
+#[test]
+fn a_group_that_its_holder_cannot_serve_moves_behind_a_cut() {
+    testing::in_fair_lab(|| {
+        let more = "[group.other]\nprefer = \"gw1\"\naddresses = [\"10.78.0.100/24@eth1\"]".to_owned();
+        let setup = Setup { prefer: Some(Side::A), second_lan: true, more, ..Setup::default() };
+        let voted = Voted::new(setup);
+        let scene = &voted.scene;
+        let does_serve_other = |side: Side| scene.status(side)["groups"][1]["role"] == "active";
+        scene.expect_soon("gw1 serves both", PATIENCE, |_| does_serve_other(Side::A));
+        let since = voted.scene.part();
+        thread::sleep(Duration::from_secs(5));
+        assert!(does_serve_other(Side::A), "by its grant");
+        scene.set_second_carrier(Side::A, false).expect("no carrier");
+        let lost_at = now();
+        let served_at =
+            scene.expect_soon("gw2 serves the other one", PATIENCE, |_| does_serve_other(Side::B));
+        println!("moved behind a cut after {}", served_at.since(lost_at));
+        thread::sleep(Duration::from_secs(3));
+        assert!(does_serve_other(Side::B) && !does_serve_other(Side::A));
+        scene.assert_nothing_moved(Side::A, since);
+        scene.assert_never_both();
+        voted.mend();
+    });
+}
+
 /// Figures: the outage after a power cut behind a dead cable, as the median of ten.
 #[test]
 #[ignore = "prints figures; takes six minutes"]

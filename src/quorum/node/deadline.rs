@@ -129,14 +129,13 @@ impl Node {
     }
 
     /// The deadlines of the node as a whole.
-    fn own_deadlines(&self) -> [(Instant, Waiting); 8] {
+    fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
         let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
         [
             (self.deposit_at, Waiting::Deposit),
             (self.judge_from, Waiting::Judging),
             (self.guard_silent_at(), Waiting::Guard),
             (self.drift_passes(), Waiting::Drift),
-            (self.peer_released_at(), Waiting::PeerReleased),
             (if_any(self.restraint.maintenance_until), Waiting::Maintenance),
             (if_any(self.peer.maintenance_until()), Waiting::Maintenance),
             (self.claims_votes_from(), Waiting::Vote),
@@ -144,12 +143,13 @@ impl Node {
     }
 
     /// The deadlines of a group that are reckoned anew.
-    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 16] {
+    fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 17] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active) || group.keeps_addresses();
         let is_asking = group.probe.is_running();
         let (interval, wait) = (self.policy.interval(), self.probe_wait());
         [
             (self.cold_start_ends(id), Waiting::ColdStart),
+            (self.peer_released_at(id), Waiting::PeerReleased),
             (only_if(does_serve, || self.forced_release_at()), Waiting::AckDeadline),
             (only_if(does_serve, || self.sight_ends()), Waiting::Sight),
             (only_if(does_serve, || group.lease_until), Waiting::Lease),

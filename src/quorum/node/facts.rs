@@ -55,7 +55,7 @@ impl Node {
             are_lines_on: self.paths.iter().any(has_power),
             is_off: group.timers.is_set(Timer::PeerOff),
             is_file_different: self.is_digest_different,
-            was_granted_since: self.peer_granted_at() > self.newest_frame_at(),
+            was_granted_since: self.peer_granted_at(id) > self.newest_frame_at(),
             fence: group.fence,
         }
     }
@@ -85,17 +85,16 @@ impl Node {
     /// never.
     fn clock(&self, now: Instant, id: GroupId, group: &Group) -> Clock {
         let over = |at: Option<Instant>| at.unwrap_or(Instant::ORIGIN);
-        let listened_at = if self.was_ever_heard { Instant::ORIGIN } else { self.cold_start_ends(id) };
-        let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
+        let if_cold = |at: Instant| if self.was_ever_heard { Instant::ORIGIN } else { at };
         Clock {
             now,
             judged_at: self.judge_from,
             maintained_until: over(self.restraint.maintenance_until),
             peer_maintained_until: over(self.peer.maintenance_until()),
-            listened_at,
-            listening_asks_at: listened_at - lead,
+            listened_at: if_cold(self.cold_start_ends(id)),
+            listening_asks_at: if_cold(self.listening_asks_at(id)),
             silent_at: self.drift_passes(),
-            released_at: self.peer_released_at(),
+            released_at: self.peer_released_at(id),
             reset_at: self.reset_at(id),
             fence_again_at: group.timers.at(Timer::FenceAgain),
             offered_until: over(group.timers.get(Timer::Offer)),
@@ -194,7 +193,7 @@ impl Node {
         let Some(group) = self.groups.get(id.index()) else { return false };
         let has_lapsed_before = group.lapsed_there.is_some() && group.lapsed_there == self.reign_there(id);
         let is_shown = || group.probe.is_expired() && self.has_addresses_only(id);
-        is_troubled && (has_lapsed_before || is_shown() || now >= self.peer_released_at())
+        is_troubled && (has_lapsed_before || is_shown() || now >= self.peer_released_at(id))
     }
 
     /// Nothing has to be certain of a group but that its addresses are gone.

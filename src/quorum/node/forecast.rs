@@ -267,18 +267,19 @@ impl Node {
     }
 
     /// What the voting witness would grant a node after that fault: a holder claims first. Without the
-    /// witness both nodes go by the rules of a pair without one, if they can still tell each other.
+    /// witness both nodes go by the rules of a pair without one, if they can still tell each other; what
+    /// comes before they have is not granted.
     fn vote_after(&self, now: Instant, id: GroupId, before: Option<NextFault>, is_mine: bool) -> VoteView {
         if !self.is_vote_counted() {
             return VoteView::NotNeeded;
         }
         let is_lost = before == Some(NextFault::Witness);
         let is_held = is_mine == (self.server(now, id) == Some(self.me));
-        match (is_lost, self.is_heard_without(now, NextFault::Witness)) {
-            (false, _) => VoteView::Granted,
-            (true, true) => VoteView::NotNeeded,
-            (true, false) if is_held && self.is_grant_standing(id) => VoteView::Granted,
-            (true, false) => VoteView::Missing,
+        match (is_lost, is_mine && self.is_vote_in_doubt(now)) {
+            (false, false) => VoteView::Granted,
+            (true, _) if self.is_heard_without(now, NextFault::Witness) => VoteView::NotNeeded,
+            (true, _) | (false, true) if is_held && self.is_grant_standing(id) => VoteView::Granted,
+            (true, _) | (false, true) => VoteView::Missing,
         }
     }
 

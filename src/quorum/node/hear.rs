@@ -72,7 +72,7 @@ impl Node {
         if self.peer.hear(now, beat, number, before, &self.sent) {
             self.witnesses.exchange(now, self.sight_window(), seen_there);
             self.note_peers_interfaces(now);
-            self.note_peers_vote(beat.standing.vote_counts && !self.is_digest_different);
+            self.note_peers_vote(now, beat.standing.vote_counts && !self.is_digest_different);
         }
         for (id, group) in self.policy.group_ids().zip(&mut self.groups) {
             let theirs = self.peer.group(id, &self.policy).map_or(0, |report| report.term);

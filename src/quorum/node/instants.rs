@@ -64,24 +64,37 @@ impl Node {
     /// When the peer's watchdog must have fired, for an exclusive group; never for any other.
     pub(super) fn reset_at(&self, id: GroupId) -> Instant {
         let is_exclusive = self.policy.groups.get(id.index()).is_some_and(|policy| policy.is_exclusive);
-        if is_exclusive { self.peer_reset_at() } else { Instant::NEVER }
+        if is_exclusive { self.peer_reset_at(id) } else { Instant::NEVER }
     }
 
-    /// When a node that never heard its peer may serve. It listens anew after somebody who was not
-    /// understood. How long the peer needs to let go is what the same configuration makes us announce, if the
-    /// peer did not announce anything to us.
+    /// When a node that never heard its peer may serve. What the voting witness has granted the peer since
+    /// the start counts like somebody who was not understood.
     pub(super) fn cold_start_ends(&self, id: GroupId) -> Instant {
-        let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
+        let granted_at = self.peer_granted_at(id).unwrap_or(Instant::ORIGIN);
+        self.listens_from().max(granted_at) + self.listens_for(id)
+    }
+
+    /// From when on it asks for the group. It does not wait for a peer that is granted other groups: what the
+    /// peer was granted of this one is known only once it is granted here.
+    pub(super) fn listening_asks_at(&self, id: GroupId) -> Instant {
+        let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
+        self.listens_from() + self.listens_for(id) - lead
+    }
+
+    /// It listens anew after somebody who was not understood.
+    fn listens_from(&self) -> Instant {
         let somebody_at = self.paths.iter().filter_map(|path| path.detector.somebody_at()).max();
-        let listens_from = self
-            .estranged_at()
-            .max(somebody_at)
-            .max(self.peer_granted_at())
-            .map_or(self.started_at, |at| at.max(self.started_at));
+        self.estranged_at().max(somebody_at).map_or(self.started_at, |at| at.max(self.started_at))
+    }
+
+    /// How long the peer needs to let go is what the same configuration makes us announce, if the peer did
+    /// not announce anything to us.
+    fn listens_for(&self, id: GroupId) -> Span {
+        let extra = if self.goes_first(id) { Span::ZERO } else { self.second_waits() };
         let safety = self.policy.groups.get(id.index()).map_or(SafetyRule::Lease, |policy| policy.safety);
         let armed =
             self.peer.mechanisms().unwrap_or_else(|| timing::mechanisms(&self.policy, self.watchdog_s));
-        listens_from + timing::listens_for(&self.policy, safety, armed) + extra
+        timing::listens_for(&self.policy, safety, armed) + extra
     }
 
     /// When dead_after and the allowance for drift have passed since the peer's newest beat on any path.
@@ -117,9 +130,11 @@ impl Node {
         refused_at.filter(|at| self.newest_frame_at().is_none_or(|newest| *at > newest))
     }
 
-    /// The peer's last sign of life. What the voting witness has granted it since may have had it go on.
-    fn last_sign_at(&self) -> Option<Instant> {
-        self.estranged_at().or_else(|| self.newest_frame_at()).max(self.peer_granted_at())
+    /// From when on the peer has to let go of a group: its last sign of life. If the voting witness has
+    /// granted it the group since, it may have gone on with it. What it was granted of other groups says
+    /// nothing of this one: each ends by its own orders.
+    fn last_sign_at(&self, id: GroupId) -> Option<Instant> {
+        self.estranged_at().or_else(|| self.newest_frame_at()).max(self.peer_granted_at(id))
     }
 
     /// Since when nobody puts back an address that has gone from the peer's kernel: it has said that it
@@ -129,16 +144,16 @@ impl Node {
         since.filter(|_| self.estranged_at().is_none())
     }
 
-    /// When every release mechanism that the peer announced must have fired; never, if it announced none.
-    /// They are reckoned from when it began to say that it cannot serve. Otherwise from its last frame: then
-    /// it may have gone on until its ack deadline.
-    pub(super) fn peer_released_at(&self) -> Instant {
+    /// When every release mechanism of a group that the peer announced must have fired; never, if it
+    /// announced none. They are reckoned from when it began to say that it cannot serve. Otherwise from its
+    /// last frame: then it may have gone on until its ack deadline.
+    pub(super) fn peer_released_at(&self, id: GroupId) -> Instant {
         let dead_after = self.slowest_dead_after();
         let (last_sign_at, goes_on_for) = match self.peer.troubled_since() {
-            Some(since) if self.estranged_at().is_none() && self.peer_granted_at() < Some(since) => {
+            Some(since) if self.estranged_at().is_none() && self.peer_granted_at(id) < Some(since) => {
                 (Some(since), self.pace())
             }
-            Some(_) | None => (self.last_sign_at(), dead_after),
+            Some(_) | None => (self.last_sign_at(id), dead_after),
         };
         let (Some(last_sign_at), Some(armed)) = (last_sign_at, self.peer.mechanisms()) else {
             return Instant::NEVER;
@@ -151,8 +166,8 @@ impl Node {
 
     /// When the peer's watchdog must have fired; never, if it announced none. A guard that works keeps it
     /// quiet for as long as its scripts may take to stop, and lets it fire if one does not.
-    pub(super) fn peer_reset_at(&self) -> Instant {
-        let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(), self.peer.mechanisms()) else {
+    fn peer_reset_at(&self, id: GroupId) -> Instant {
+        let (Some(last_sign_at), Some(armed)) = (self.last_sign_at(id), self.peer.mechanisms()) else {
             return Instant::NEVER;
         };
         let stopped = timing::scripts_bound(self.slowest_dead_after(), Span::from_s(u64::from(armed.stop_s)));

@@ -1,8 +1,9 @@
 //! The voting witness: when it is asked, what is claimed of it, and what its grants are worth.
 //!
-//! At rest each node asks every five seconds, without claim, so that both know whether the witness counts. A
-//! holder that is not acknowledged claims what it serves, and a backup that does not hear the peer what it
-//! would take. Whether a grant is needed is for both nodes to agree ([`crate::vote::agreement`]).
+//! At rest each node asks every second, without claim, so that both know whether the witness counts. A
+//! question that is not answered within an interval is followed by another one each interval. A holder that
+//! is not acknowledged claims what it serves, and a backup that does not hear the peer what it would take.
+//! Whether a grant is needed is for both nodes to agree ([`crate::vote::agreement`]).
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -144,8 +145,13 @@ impl Node {
         self.vote.iter_mut().for_each(|vote| vote.agreement.tell_anew(now));
     }
 
-    pub(super) fn note_peers_vote(&mut self, does_count: bool) {
-        self.vote.iter_mut().for_each(|vote| vote.agreement.hear(does_count));
+    pub(super) fn note_peers_vote(&mut self, now: Instant, does_count: bool) {
+        let Some(vote) = &mut self.vote else { return };
+        // Nobody could agree with this node before.
+        if vote.agreement.is_peer_unheard() {
+            vote.said_at = now;
+        }
+        vote.agreement.hear(does_count);
     }
 
     /// What our beats say of the witness.
@@ -234,7 +240,6 @@ impl Node {
         effects: &mut Effects,
     ) {
         let (interval, is_jeopardy) = (self.policy.interval(), self.jeopardy_since.is_some());
-        let patience = self.policy.shortest_late_after();
         let Some(vote) = &mut self.vote else { return };
         if is_due {
             vote.claimed = claims;
@@ -244,7 +249,7 @@ impl Node {
         let need = match (claims == 0 || vote.claimant.is_standing(claims), is_jeopardy) {
             (false, _) => Need::Claim,
             (true, true) => Need::Jeopardy,
-            (true, false) if is_due || vote.claimant.is_settled(now, patience, claims) => Need::Idle,
+            (true, false) if is_due || vote.claimant.is_settled(now, interval, claims) => Need::Idle,
             (true, false) => Need::Jeopardy,
         };
         vote.gap = Claimant::gap(need, interval);
@@ -308,9 +313,9 @@ impl Node {
         }
     }
 
-    /// When the witness last granted the peer anything, as far as it has said so.
-    pub(super) fn peer_granted_at(&self) -> Option<Instant> {
-        self.vote.as_ref()?.claimant.hearsay()?.renewed_at
+    /// When the witness last granted the peer the group, at the latest, as far as it has said so.
+    pub(super) fn peer_granted_at(&self, id: GroupId) -> Option<Instant> {
+        self.vote.as_ref()?.claimant.other_granted_at(id.index())
     }
 
     /// Whether the witness counts; `None` where none is configured.
@@ -321,6 +326,13 @@ impl Node {
     /// Grants of the witness are needed, as far as is known now.
     pub(super) fn is_vote_counted(&self) -> bool {
         self.vote.as_ref().is_some_and(|vote| vote.agreement.counting() != Counting::No)
+    }
+
+    /// The witness leaves a question unanswered: by the next fault it may grant nothing. It does not count
+    /// any more once dead_after has passed and both nodes know.
+    pub(super) fn is_vote_in_doubt(&self, now: Instant) -> bool {
+        let patience = self.policy.shortest_late_after();
+        self.asked_vote().is_some_and(|vote| !vote.claimant.is_answering(now, patience))
     }
 
     /// The group may be served without the witness.

@@ -6,6 +6,7 @@
 use crosswire::pair::Side;
 use crosswire::quorum::Event;
 use crosswire::time::Span;
+use crosswire::vote::group_bit;
 use crosswire::vote::wire::{QUESTION_BYTES, Question, REPLY_BYTES, Reply};
 
 use super::fault::WitnessId;
@@ -46,9 +47,20 @@ impl World {
             return;
         }
         let Some(reply) = self.voting.answer(self.now, question) else { return };
+        self.note_grants(side, &reply);
         if !self.is_vote_lost() {
             let (takes, run) = (self.vote_takes(), self.boxes[side.index()].run);
             self.schedule(takes, side, run, What::Reply(Box::new(reply)));
+        }
+    }
+
+    /// The checkers learn what was granted, whether the answer arrives or not.
+    fn note_grants(&mut self, side: Side, reply: &[u8; REPLY_BYTES]) {
+        let granted = Reply::open(reply, &VOTE_KEY).map_or(0, |reply| reply.granted);
+        for (group, at) in self.watch.granted_at[side.index()].iter_mut().enumerate() {
+            if granted & group_bit(group) != 0 {
+                *at = Some(self.now);
+            }
         }
     }
 

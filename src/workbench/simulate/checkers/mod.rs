@@ -91,6 +91,8 @@ pub struct Watch {
     pub neighbourless: [Mark; 2],
     /// By side: its agents have heard a neighbour.
     pub knows_neighbours: [bool; 2],
+    /// By side and group: when the voting witness last granted it.
+    pub granted_at: [[Option<Instant>; MAX_GROUPS]; 2],
     /// The genuine frame that is being read.
     pub reading: Option<(PathId, Stamp)>,
 }
@@ -125,6 +127,7 @@ impl Watch {
             is_known_deaf: [false; 2],
             neighbourless: [Mark::new(Instant::ORIGIN); 2],
             knows_neighbours: [false; 2],
+            granted_at: [[None; MAX_GROUPS]; 2],
             reading: None,
         }
     }

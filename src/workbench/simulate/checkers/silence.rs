@@ -186,7 +186,9 @@ impl World {
         }
         let may_hold_on =
             self.are_lines_on(side) || self.watch.hearing[side.index()].troubled_since.is_some();
+        let was_granted_since = self.peer_granted_since(side, group, reason).is_some();
         let waits = match self.group_policy(side, group).safety {
+            SafetyRule::Probe | SafetyRule::Lease if was_granted_since => true,
             SafetyRule::Probe => may_hold_on && !self.is_shown_gone(side, group),
             SafetyRule::Lease => true,
             // A box that was fenced holds nothing, however long it may have said that it would.
@@ -194,7 +196,7 @@ impl World {
         };
         if waits
             && matches!(reason, TakeReason::Dead | TakeReason::Granted | TakeReason::Jeopardy)
-            && !self.has_lease_passed(side)
+            && !self.has_lease_passed(side, group, reason)
         {
             let text = format!("{side:?} took {group:?} ({reason:?}) before the peer must have let go");
             self.complain("lease-wait", text);
@@ -264,15 +266,28 @@ impl World {
         dark_until >= hearing.heard_at.unwrap_or(hearing.started_at)
     }
 
+    /// When the voting witness last granted the group to the peer of a node that takes it by a grant, if that
+    /// was after the peer was last heard. What the peer was granted of other groups says nothing of this one.
+    fn peer_granted_since(&self, side: Side, group: GroupId, reason: TakeReason) -> Option<Instant> {
+        let granted_at = self.watch.granted_at[side.peer().index()][group.index()];
+        let is_known = reason == TakeReason::Granted && self.setup.other.is_none();
+        granted_at.filter(|at| is_known && Some(*at) > self.watch.hearing[side.index()].heard_at)
+    }
+
     /// Whether all release mechanisms have had their time since the peer's last beat, or since it said that
-    /// it cannot serve.
-    fn has_lease_passed(&self, side: Side) -> bool {
+    /// it cannot serve; or since it was granted the group after that.
+    fn has_lease_passed(&self, side: Side, group: GroupId, reason: TakeReason) -> bool {
         let clock = self.boxes[side.index()].clock;
         let hearing = &self.watch.hearing[side.index()];
         let (policy, peer) = (self.file(side), self.known_file_of_peer(side));
         let (since, goes_on_for) = match hearing.troubled_since {
             Some(since) => (Some(since), policy.interval().max(peer.interval())),
             None => (hearing.heard_at, self.known_dead_afters(side).1),
+        };
+        let granted_at = self.peer_granted_since(side, group, reason);
+        let (since, goes_on_for) = match granted_at.filter(|at| Some(*at) > since) {
+            Some(at) => (Some(at), self.known_dead_afters(side).1),
+            None => (since, goes_on_for),
         };
         let Some(since) = since else { return true };
         let stop = peer.groups.iter().map(|group| group.stop_timeout).max().unwrap_or_default();
