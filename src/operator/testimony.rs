@@ -45,7 +45,7 @@ fn is_among_neighbours(report: &Report, index: usize) -> bool {
 /// voting witness that answers says who has its grant.
 fn is_cut_off_perhaps(report: &Report, block: Option<Block>) -> bool {
     let is_witness_silent =
-        report.node.vote.is_none_or(|vote| vote.answered.is_none_or(|ago| ago >= VOTE_LASTS));
+        report.node.vote.is_none_or(|vote| vote.answered.is_none_or(|ago| ago >= UNANSWERED));
     match block {
         Some(
             Block::CutOff
