@@ -50,6 +50,7 @@ mod recipes;
 mod recording;
 mod reload;
 mod restraint;
+mod routers;
 mod routes;
 mod rules;
 mod scarcity;
