@@ -63,7 +63,7 @@ fn handed_over_at_the_refusal(command: &str, word: &str) {
     assert!(held.since(refused) <= at_most(NOTICED_MS), "handed over only after {}", held.since(refused));
     scene.assert_outage_below(at_most(REFUSED_MS), refused);
     let log = scene.log_of(Side::A);
-    assert!(log.contains(&format!("{OUTSIDE} on eth1: {word}")), "the address is not named:\n{log}");
+    assert!(log.contains(&format!("{OUTSIDE}/64@eth1: {word}")), "the address is not named:\n{log}");
     assert!(!log.contains("the guard does not"), "the guard is blamed:\n{log}");
     let why = scene.say(Side::A, &["why"]).text;
     assert!(why.contains("the kernel refuses an address"), "{why}");
