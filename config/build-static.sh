@@ -105,6 +105,8 @@ build_with_own_std() {
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-enable-machine-outliner=always -C llvm-args=-outliner-leaf-descendants=false -C llvm-args=-inline-threshold=0"
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-inline-max-stacksize=128 -C llvm-args=-min-jump-table-entries=8"
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-tail-merge-size=2 -C llvm-args=-disable-lsr"
+    RUSTFLAGS="$RUSTFLAGS -C llvm-args=-disable-machine-licm -C llvm-args=-enable-pre=false"
+    RUSTFLAGS="$RUSTFLAGS -Z mutable-noalias=no -C llvm-args=-tail-dup-placement=false"
     case $target in
     i586-*)
         RUSTFLAGS="$RUSTFLAGS -Z llvm-module-flag=override-stack-alignment:u32:4:error"

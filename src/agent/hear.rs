@@ -19,6 +19,7 @@ use super::probe_replies::{self, ProbeReply};
 use super::vote::Voter;
 use super::{Agent, Listener};
 use crate::clock;
+use crate::gather::Gather;
 use crate::ipc::{FromGuard, ToGuard};
 use crate::logger;
 use crate::operator::control::{LostKind, WatchdogReport};
@@ -91,7 +92,10 @@ impl Agent<'_> {
             (FromGuard::Neighbours { interface, mac, is_v6 }, Some(socket)) => {
                 let name = self.settings.interfaces.get(usize::from(interface)).map_or("", String::as_str);
                 let peer = self.lan_on(interface).map(|(_, peer)| peer);
-                self.neighbourhood.become_lookout(interface, (name, peer), (is_v6, mac), socket);
+                let here = |vip: &&VirtualAddress| vip.interface == name;
+                let all = self.settings.groups.iter().flat_map(|group| &group.addresses);
+                let served: Vec<_> = all.filter(here).map(|vip| vip.ip).gather();
+                self.neighbourhood.become_lookout(interface, (name, peer, &served), (is_v6, mac), socket);
                 let vmacs = self.settings.groups.iter().flat_map(GroupSettings::vmacs);
                 vmacs.for_each(|vmac| self.neighbourhood.share(vmac.mac));
             }

@@ -50,8 +50,8 @@ struct Lookout {
     interface: u8,
     mac: Mac,
     is_v6: bool,
-    /// The peer's own address there, if it has one.
-    peer: Option<IpAddr>,
+    /// The service addresses there, and the peer's own, if it has one.
+    ours: Vec<IpAddr>,
     /// From where neighbours are asked over IPv6.
     local: Option<Ipv6Addr>,
     socket: OwnedFd,
@@ -143,7 +143,7 @@ impl Neighbourhood {
     pub fn become_lookout(
         &mut self,
         interface: u8,
-        (name, peer): (&str, Option<IpAddr>),
+        (name, peer, served): (&str, Option<IpAddr>, &[IpAddr]),
         (is_v6, mac): (bool, Mac),
         socket: OwnedFd,
     ) {
@@ -154,7 +154,8 @@ impl Neighbourhood {
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         });
         let read_at = clock::now();
-        self.lookouts.push(Lookout { interface, mac, is_v6, peer, local, socket, read_at });
+        let ours = served.iter().copied().chain(peer).gather();
+        self.lookouts.push(Lookout { interface, mac, is_v6, ours, local, socket, read_at });
         let all = getifaddrs();
         let macs = all.map(|all| all.filter_map(|found| found.address?.as_link_addr()?.addr()).gather());
         self.own = macs.unwrap_or_default();
@@ -307,9 +308,10 @@ impl Neighbourhood {
                     Ok(length) => {
                         let frame = room.get(..length).unwrap_or_default();
                         let said = probe_replies::parse(frame, lookout.mac);
-                        // Whoever names the peer's own address is the peer, or lies.
+                        // Whoever names an address of ours is the peer, or a stranger that has it and may
+                        // soon have it no more: asked for it, it would not answer.
                         let said =
-                            said.filter(|said| said.mac != lookout.mac && Some(said.ip) != lookout.peer);
+                            said.filter(|said| said.mac != lookout.mac && !lookout.ours.contains(&said.ip));
                         found.extend(said.map(|said| (lookout.interface, said, lookout.read_at)));
                     }
                     Err(Errno::EAGAIN) => {

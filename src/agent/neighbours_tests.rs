@@ -9,11 +9,14 @@ use crate::guard::kernel::packets::announcement;
 use crate::guard::testing::{Stranger, address, in_namespace};
 
 const THERE: [&str; 2] = ["10.9.0.77/24@far", "fd00::77/64@far"];
+/// A service address of ours.
+const SERVED: &str = "10.9.0.100/24@far";
 
 fn lookout(neighbourhood: &mut Neighbourhood) {
     for (is_v6, hears) in [(false, Hears::AnyArp), (true, Hears::AnyNeighbourDiscovery)] {
         let Listener { socket, mac } = Listener::open("near", hears, &[]).expect("a socket");
-        neighbourhood.become_lookout(0, ("near", None), (is_v6, mac), socket);
+        let served = [address(SERVED).ip];
+        neighbourhood.become_lookout(0, ("near", None, &served), (is_v6, mac), socket);
     }
 }
 
@@ -27,6 +30,31 @@ fn heard(neighbourhood: &mut Neighbourhood) -> Heard {
         }
     }
     Heard::new()
+}
+
+/// Says in every form that the other end of the wire has an address.
+fn announce(stranger: &Stranger, text: &'static str) {
+    stranger.run(move || {
+        let sender = Sender::open().expect("a sender");
+        let far = sender.outlet("far").expect("an Ethernet");
+        for frame in announcement(address(text).ip, far.mac, false) {
+            sender.send(&far, &frame).expect("sent");
+        }
+    });
+}
+
+/// It has the address for a while, and is asked for it in vain afterwards.
+#[test]
+fn a_stranger_with_a_service_address_is_no_neighbour() {
+    in_namespace(|| {
+        let stranger = Stranger::behind("near");
+        let mut neighbourhood = Neighbourhood::new();
+        lookout(&mut neighbourhood);
+        announce(&stranger, SERVED);
+        assert!(heard(&mut neighbourhood).is_empty() && neighbourhood.known.is_empty());
+        announce(&stranger, THERE[0]);
+        assert_eq!(heard(&mut neighbourhood).len(), 1);
+    });
 }
 
 #[test]

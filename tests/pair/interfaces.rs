@@ -173,6 +173,8 @@ fn row_33_an_interface_made_anew() {
         let addresses = vec![format!("{VIP}/24@eth0"), format!("{ON_SECOND}/24@{SECOND}")];
         let mut scene = Scene::new(Setup { addresses, ..Setup::default() });
         for side in BOTH {
+            // However slowly it is made.
+            scene.rewrite(side, "[timing]\n", "[timing]\ncarrier_delay = \"20s\"\n");
             scene.at_node(side, &make_second(side, "0"));
             scene.begin(side);
         }

@@ -65,7 +65,10 @@ fn radvd_speaks_from_the_link_local_service_address() {
         expect_way_out("after a handover", &scene);
         scene.power_cut(Side::B).expect("its processes die");
         scene.wait_for_service_by(Side::A);
-        assert!(scene.at_client(&["ip", "-6", "route"]).text.contains("default via fe80::1 "), "it never went");
+        assert!(
+            scene.at_client(&["ip", "-6", "route"]).text.contains("default via fe80::1 "),
+            "it never went"
+        );
         scene.at_client(&["ip", "-6", "route", "del", "default"]);
         expect_way_out("told by the survivor", &scene);
         scene.assert_never_both();

@@ -52,7 +52,8 @@ const PROTOCOL: u8 = 194;
 const ON_LINK_METRIC: u32 = 19_400;
 
 impl Addresses {
-    /// Adds routes whose addresses are there; all of them, or none.
+    /// Adds routes whose addresses are there; all of them, or none. One of which the operator has the like is
+    /// left out: renewals add it when that is gone.
     pub fn add_routes(&mut self, routes: &[Route], valid_until: Instant) -> Result<(), Fault> {
         if routes.is_empty() {
             return Ok(());
@@ -97,7 +98,10 @@ impl Addresses {
             }
             if let Err(errno) = answers.first().copied().unwrap_or(Err(Errno::ENODEV)) {
                 warn!("{route} cannot be added: {}", said(errno));
-                outcome = outcome.and(Err(Fault::Kernel(errno as i32)));
+                // Where the operator's own leads to the same, the service goes out by that: better than none.
+                if errno != Errno::EEXIST {
+                    outcome = outcome.and(Err(Fault::Kernel(errno as i32)));
+                }
             }
         }
         outcome
