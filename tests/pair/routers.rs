@@ -8,7 +8,7 @@ use std::fs;
 use crosswire::pair::Side;
 
 use crate::lab::executable::write_executable;
-use crate::lab::setup::{Setup, VIP};
+use crate::lab::setup::{GROUP, Setup, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene};
 
@@ -48,7 +48,8 @@ fn radvd_speaks_from_the_link_local_service_address() {
         write_executable(&script, &SCRIPT.replace("PLACE", &place));
         let addresses = vec![format!("{VIP}/24@eth0"), "fe80::1/64@eth0".to_owned()];
         let scripts = vec![format!("exec:{}", script.display())];
-        let mut scene = Scene::new(Setup { addresses, scripts, ..Setup::default() });
+        let more = "safety = \"probe\"".to_owned();
+        let mut scene = Scene::new(Setup { addresses, scripts, more, ..Setup::default() });
         for side in [Side::A, Side::B] {
             scene.at_node(side, "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
             scene.begin(side);
@@ -58,7 +59,7 @@ fn radvd_speaks_from_the_link_local_service_address() {
         let speakers = || pid_files().filter(|file| file.path().extension() == Some("pid".as_ref())).count();
         expect_way_out("at first", &scene);
         assert_eq!(speakers(), 1, "the backup is silent");
-        assert_eq!(scene.say(Side::A, &["handover"]).code, Some(0));
+        assert_eq!(scene.say(Side::A, &["handover", GROUP]).code, Some(0));
         scene.wait_for_service_by(Side::B);
         scene.settle(Side::B);
         assert_eq!(speakers(), 1, "the node that has handed over is silent");
