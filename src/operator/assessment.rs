@@ -11,8 +11,11 @@ use crosswire::vote::group_bit;
 use super::control::{LASTS, Report};
 use super::exit::Exit;
 use super::forecast;
-use super::inability::{dead_words, down_words, own_inability, peers_inability, refused_for};
-use super::testimony::{granted_there, is_heard, is_known_unserved, unseen_witness};
+use super::inability::{
+    blocked, dead_words, down_words, fault_words, is_failing_there, is_failing_there_of, own_inability,
+    peers_inability, refused_for, unreadiness, unstopped,
+};
+use super::testimony::{granted_there, has_failed_on_both, is_heard, is_known_unserved, unseen_witness};
 use super::words;
 use crate::gather::Gather;
 
@@ -51,13 +54,14 @@ const fn reason(
 
 /// The first reason that applies is told. The gravest come first, then what people have asked for, then
 /// causes before their consequences.
-static REASONS: [Reason; 24] = {
+static REASONS: [Reason; 25] = {
     use Exit::{Alone, Unserved};
     use Subject::{Groups, Me, Pair, Peer, Witness};
     [
         reason(Alone, "shadow", Pair, "SHADOW: decides and does nothing", |f| f.is_shadow),
         reason(Unserved, "both_serve", Groups(do_both_serve), "BOTH NODES SERVE", |f| f.do_both_serve),
         reason(Unserved, "cannot_serve", Me, "CANNOT SERVE what it holds", |f| f.is_long_failing),
+        reason(Unserved, "peer_cannot_serve", Peer, "CANNOT SERVE what it holds", |f| f.is_peer_long_failing),
         reason(Unserved, "cold_start", Groups(is_unserved), "NOBODY SERVES", |f| f.is_cold_start),
         reason(Unserved, "nobody_serves", Groups(is_unserved), "NOBODY SERVES", |f| f.is_overdue),
         reason(Alone, "standby", Me, "is in standby", |f| f.is_standby),
@@ -118,9 +122,11 @@ struct Facts {
     is_failing: bool,
     /// We have held a group that we cannot serve for longer than a takeover may take.
     is_long_failing: bool,
+    /// The same of the peer.
+    is_peer_long_failing: bool,
     /// Nobody serves a group, since we listen for a peer that was never heard.
     is_cold_start: bool,
-    /// Nobody has served a group for longer than a takeover may take.
+    /// Nobody has served a group for longer than a takeover may take, or nothing goes on that would end it.
     is_overdue: bool,
     is_unserved: bool,
     is_standby: bool,
@@ -163,8 +169,10 @@ impl Facts {
             is_long_failing: is_any_longer(|group, [_, bound]| {
                 group.role.is_holding() && group.unable.is_some_and(|span| span > *bound)
             }),
+            is_peer_long_failing: is_failing_there(report, true),
             is_cold_start: is_any(|group| is_unserved(group) && group.block == Some(Block::ColdStart)),
             is_overdue: (0..node.groups.len()).any(|index| has_failed_on_both(report, index))
+                || is_any(is_held_up)
                 || is_any_longer(|group, [idle, unserved]| {
                     group.idle.is_some_and(|span| span > *idle)
                         || group.unserved.is_some_and(|span| span > *unserved)
@@ -179,7 +187,10 @@ impl Facts {
                 && granted_there(report) != 0,
             is_peer_refused: is_refused && !is_heard(report),
             is_configuration_different: node.is_digest_different,
-            is_peer_unable: is_any(|group| does_last(group.peer_unable)),
+            is_peer_unable: node.groups.iter().enumerate().any(|(index, group)| {
+                let is_leaving = report.theirs(index).is_some_and(|said| said.role == Role::Releasing);
+                does_last(group.peer_unable) && !(is_leaving && is_unserved(group))
+            }),
             is_unable: node.is_stopping
                 || node.trouble != Trouble::None
                 || !report.deaf.is_empty()
@@ -217,11 +228,11 @@ fn is_unserved(group: &GroupStatus) -> bool {
     does_last(group.unserved) || (group.role == Role::Faulty && group.unserved.is_some())
 }
 
-/// The group has failed on both nodes: no move is on its way.
-fn has_failed_on_both(report: &Report, index: usize) -> bool {
-    let is_faulty_here = report.node.groups.get(index).is_some_and(|group| group.role == Role::Faulty);
-    let is_faulty_there = report.theirs(index).is_some_and(|said| said.role == Role::Faulty);
-    is_faulty_here && is_faulty_there && is_heard(report)
+/// Nobody serves the group, and no move of it goes on: a script did not stop, or it is maintenance.
+fn is_held_up(group: &GroupStatus) -> bool {
+    let is_kept = matches!(group.block, Some(Block::Maintenance | Block::PeerMaintenance));
+    let is_idle = !group.role.is_holding();
+    is_unserved(group) && (is_kept && is_idle || unstopped(group).is_some())
 }
 
 /// Another box has claimed an address of the group within the last minute, or keeps this node from taking it.
@@ -258,9 +269,6 @@ impl Reason {
         }
         let served = served(report);
         let why = self.why(report);
-        if self.name == "peer_unable" && is_failing_there(report) {
-            return why;
-        }
         let is_asked_for =
             matches!(self.name, "standby" | "maintenance" | "peer_standby" | "peer_maintenance");
         let is_why_first = self.exit == Exit::Unserved || is_asked_for;
@@ -282,7 +290,9 @@ impl Reason {
                 let names = groups(report, |index, _| kept & group_bit(index) != 0);
                 format!("{peer} {} {names}: it may serve", self.words)
             }
-            ("peer_unable", _) if is_failing_there(report) => format!("{peer} CANNOT SERVE what it holds"),
+            ("peer_unable", _) if is_failing_there(report, false) => {
+                format!("{peer} CANNOT SERVE what it holds")
+            }
             (_, Subject::Me) => format!("{me} {}", self.words),
             (_, Subject::Peer) => format!("{peer} {}", self.words),
             (_, Subject::Pair) => self.words.to_owned(),
@@ -295,22 +305,31 @@ impl Reason {
             }
         };
         let cause = self.cause(report);
+        let is_inability = matches!(self.name, "peer_unable" | "unable");
+        let unready =
+            if is_inability && cause.is_empty() { unreadiness(report, self.name == "unable") } else { None };
         let colon = if cause.is_empty() { "" } else { ": " };
+        let said = unready.unwrap_or_else(|| format!("{words}{colon}{cause}"));
         // Which path to repair is said too: it may be the cause.
-        let is_degraded = matches!(self.name, "peer_unable" | "unable") && report.node.jeopardy.is_some();
+        let is_degraded = is_inability && report.node.jeopardy.is_some();
         let more = if is_degraded { format!("; {}", degraded(report)) } else { String::new() };
-        format!("{words}{colon}{cause}{more}")
+        format!("{said}{more}")
     }
 
     /// The cause, as far as it is known; empty if the words say it all.
     fn cause(&self, report: &Report) -> String {
         match self.name {
             "cannot_serve" | "failing" | "unable" => own_inability(report),
-            "peer_unable" => peers_inability(report),
+            "peer_cannot_serve" | "peer_unable" => peers_inability(report),
             "keys_differ" => refused_for(report).to_owned(),
             "misplaced_address" => report.misplaced.join(", "),
             "nobody_serves" | "cold_start" | "moving" => {
-                let waits = report.node.groups.iter().find(|group| is_unserved(group));
+                let mut all = report.node.groups.iter().enumerate();
+                let unstopped = all.clone().find_map(|(index, group)| Some((index, unstopped(group)?)));
+                if let Some((index, fault)) = unstopped {
+                    return fault_words(report, index, fault);
+                }
+                let waits = all.find(|(_, group)| is_unserved(group)).map(|(_, group)| group);
                 let [me, peer] = report.names();
                 let is_doubtful = waits.is_some_and(|group| group.is_foreign_mac_doubtful);
                 let whose = if is_doubtful { format!(": {peer} or a stranger") } else { String::new() };
@@ -321,7 +340,7 @@ impl Reason {
                         let mac = words::mac(*mac);
                         format!("{mac} answers for an address of it{whose}")
                     }
-                    Some((group, Some(block))) => words::waiting(words::block(block, peer), group.wait),
+                    Some((group, Some(block))) => words::waiting(blocked(report, block), group.wait),
                     Some((_, None)) | None => String::new(),
                 }
             }
@@ -343,7 +362,12 @@ fn served(report: &Report) -> String {
                 group.role == Role::Active && is_served && !does_last(group.unable)
             }),
         ),
-        (peer, groups(report, |index, group| !is_unserved(group) && theirs(index))),
+        (
+            peer,
+            groups(report, |index, group| {
+                !is_unserved(group) && theirs(index) && !is_failing_there_of(report, index, LASTS)
+            }),
+        ),
     ];
     let served = of.iter().filter(|(_, groups)| !groups.is_empty());
     let verb = if report.is_shadow { "would serve" } else { "serves" };
@@ -378,13 +402,6 @@ fn after_a_death(report: &Report) -> String {
     let wait = first.wait.filter(|wait| *wait > Span::ZERO);
     let waits = wait.map(|wait| format!("; {me} waits {wait} more")).unwrap_or_default();
     format!("{} yet; {peer} {how}{waits}", nobody_serves(report))
-}
-
-/// The peer holds a group and says that it cannot serve it.
-fn is_failing_there(report: &Report) -> bool {
-    report.node.groups.iter().enumerate().any(|(index, group)| {
-        does_last(group.peer_unable) && report.theirs(index).is_some_and(|said| said.role == Role::Active)
-    })
 }
 
 /// Says which path is down, what the next fault would do, and what to repair.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::gather::Gather;
 use crosswire::pair::Interface;
+use crosswire::resource::Fault;
 use crosswire::status::{NeighbourStatus, VoteStatus};
 
 /// Facts by kind: each may be true together with any fact of another kind. Each line has the code and the
@@ -39,6 +40,7 @@ pub const FACTS: [&[(&str, Change, u8, &str)]; 8] = [
         ("able", |_| {}, 0, ""),
         ("unable for a moment", |r| groups(r, |group| group.peer_unable = HICCUP), 0, ""),
         ("unable", |r| groups(r, |group| group.peer_unable = A_WHILE), 4, "peer_unable"),
+        ("unable for long", |r| groups(r, |group| group.peer_unable = LONG), 5, "peer_cannot_serve"),
     ],
     // Who sees the witness.
     &[
@@ -112,15 +114,20 @@ fn unseen(report: &mut Report, answered: Option<Span>) {
 }
 
 /// Every combination, for either role. A node that holds a group and cannot serve it for long has a graver
-/// code than a backup that could not take it.
+/// code than a backup that could not take it, on the peer too while that is heard.
 #[test]
 fn of_all_that_is_so_the_gravest_counts() {
     let mut choice = [0; FACTS.len()];
     let mut tried = 0;
     loop {
         let chosen = FACTS.iter().zip(choice).map(|(lines, index)| &lines[index]);
-        let gravest = chosen.clone().map(|(_, _, code, _)| *code).max().unwrap_or_default();
         for role in [Role::Active, Role::Backup] {
+            let does_hold = role == Role::Backup && choice[0] == 0;
+            let code = |line: &(_, _, u8, &str)| match line.3 {
+                "peer_cannot_serve" if !does_hold => 4,
+                _ => line.2,
+            };
+            let gravest = chosen.clone().map(code).max().unwrap_or_default();
             let mut report = well(role);
             chosen.clone().for_each(|(_, change, _, _)| change(&mut report));
             let expected = if role == Role::Active && choice[1] == 3 { 5 } else { gravest };
@@ -270,4 +277,113 @@ fn a_grant_of_the_peer_is_named_before_anybody_says_that_nobody_serves() {
         unserved(r, 7, Block::NotGranted);
     });
     assert!(code == 5 && said.starts_with("NOBODY SERVES gateway"), "{said}");
+}
+
+/// The code and the first line of a node of this role, to which that was done.
+fn line(role: Role, change: impl Fn(&mut Report)) -> (u8, String) {
+    let mut report = well(role);
+    change(&mut report);
+    let said = assess(&report);
+    (said.exit.code(), said.sentence(&report))
+}
+
+/// A witness that answers may have granted it to the peer: nobody is told to take over by force.
+#[test]
+fn to_take_over_by_force_is_advised_only_where_the_witness_is_silent() {
+    let told = |answered, state| {
+        line(Role::Backup, |r| {
+            silent(r, Verdict::Dead);
+            unserved(r, 7, Block::NotGranted);
+            (r.node.vote, r.vote) = (Some(VoteStatus { answered, ..voting() }), Some("w".to_owned()));
+            among(r, state, None);
+        })
+    };
+    let why = "the voting witness has not granted it to this node";
+    let cut = "gw1 is cut off: no neighbour answers it on eth0";
+    let advice = "if you have seen that gw2 is off, say `takeover GROUP --peer-is-off`";
+    assert_eq!(told(HICCUP, Interface::Unknown), (5, format!("NOBODY SERVES gateway: {why}")));
+    assert_eq!(told(HICCUP, Interface::CutOff), (5, format!("NOBODY SERVES gateway: {cut}; {why}")));
+    let silent = format!("PERHAPS NOBODY SERVES gateway: {why}; {advice}");
+    assert_eq!(told(A_WHILE, Interface::Unknown), (5, silent));
+}
+
+/// The node in standby says the same of its peer as the peer itself.
+#[test]
+fn a_peer_that_cannot_serve_what_it_holds_is_graver_than_a_standby() {
+    let told = |lasts| {
+        line(Role::Backup, |r| {
+            (r.node.is_standby, r.node.groups[0].peer_unable) = (true, lasts);
+            r.node.peer.iter_mut().for_each(|peer| peer.has_no_carrier = true);
+        })
+    };
+    assert_eq!(told(A_WHILE), (4, "gw1 is in standby".to_owned()));
+    let said = "gw2 CANNOT SERVE what it holds: an interface of it has no carrier";
+    assert_eq!(told(LONG), (5, said.to_owned()));
+}
+
+/// A stop that has failed is no move that goes on. The peer is told no more than that it releases.
+#[test]
+fn a_script_that_does_not_stop_is_named() {
+    let here = line(Role::Releasing, |r| {
+        r.node.peer = Some(peer(Role::Backup));
+        groups(r, |group| (group.unserved, group.fault) = (A_WHILE, Some(Fault::ScriptStop(0))));
+        r.scripts = vec!["systemd:foo\n".to_owned()];
+    });
+    let said = "NOBODY SERVES gateway: systemd:foo did not stop; its addresses are gone";
+    assert_eq!(here, (5, said.to_owned()));
+    let there = line(Role::Backup, |r| {
+        r.node.peer = Some(peer(Role::Releasing));
+        unserved(r, 5, Block::PeerReleases);
+        r.node.groups[0].peer_unable = A_WHILE;
+    });
+    assert_eq!(there, (4, "on its way: gateway: gw2 is releasing it".to_owned()));
+}
+
+#[test]
+fn what_maintenance_keeps_from_moving_is_served_by_nobody_for_so_long() {
+    let (code, said) = line(Role::Backup, |r| {
+        silent(r, Verdict::Departed);
+        unserved(r, 2, Block::PeerMaintenance);
+        r.node.groups[0].wait = Some(Span::from_s(33));
+    });
+    let wanted = "NOBODY SERVES gateway: gw2 was last heard in maintenance: nothing is moved until that is \
+        over, 33 s more";
+    assert_eq!((code, said.as_str()), (5, wanted));
+}
+
+/// No contradiction to the forecast below it.
+#[test]
+fn a_node_that_is_not_ready_takes_over_all_the_same() {
+    let all_the_same = "; it takes over from a dead peer all the same";
+    let there = |r: &mut Report| {
+        r.node.groups[0].peer_unable = A_WHILE;
+        let said = r.node.peer.iter_mut().flat_map(|peer| &mut peer.groups).flatten();
+        said.for_each(|said| said.word = Word::Unready);
+    };
+    let said = "gw1 serves gateway; gw2 is not ready: a check of gateway fails there";
+    assert_eq!(line(Role::Active, there), (4, format!("{said}{all_the_same}")));
+    let unfollowed = line(Role::Active, |r| {
+        there(r);
+        let groups = [Prospect::NotTaken(Block::Jeopardy)].into_iter().collect();
+        let loss = NextFault::Power(Side::A);
+        r.forecasts = vec![Forecast { loss, groups, then: Default::default() }];
+    });
+    assert_eq!(unfollowed, (4, said.to_owned()));
+    let here = line(Role::Backup, |r| {
+        r.scripts = vec!["exec:/check\n".to_owned()];
+        groups(r, |group| (group.unable, group.condition) = (A_WHILE, Condition::Unready(0)));
+    });
+    let said = "gw2 serves gateway; gw1: exec:/check fails: this node is not ready to serve";
+    assert_eq!(here, (4, format!("{said}{all_the_same}")));
+}
+
+#[test]
+fn an_address_that_the_kernel_refuses_is_named() {
+    let said = line(Role::Backup, |r| {
+        r.groups[0].1 = vec!["10.0.0.100/24@eth0".to_owned()];
+        groups(r, |group| (group.unable, group.fault) = (A_WHILE, Some(Fault::Refused(0, 13))));
+    });
+    let wanted = "gw2 serves gateway; gw1 could not take over: the kernel refuses an address of it \
+        (10.0.0.100/24@eth0): Permission denied";
+    assert_eq!(said, (4, wanted.to_owned()));
 }

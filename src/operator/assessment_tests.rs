@@ -209,7 +209,7 @@ const CASES: [Case; 30] = [
         |r| groups(r, |group| group.peer_unable = A_WHILE),
         4,
         "peer_unable",
-        "gw1 serves gateway; gw2 could not take over",
+        "gw1 serves gateway; gw2 could not take over: for a reason that it tells in its own status",
     ),
     (
         Role::Active,

@@ -17,6 +17,7 @@ use super::assessment::Reason;
 use super::codes;
 use super::control::{LostKind, PortReport, Report};
 use super::forecast::{self, ForecastDocument};
+use super::inability::{blocked, fault_words};
 use super::json;
 use super::status_witnesses::groups_in;
 use super::testimony::is_seen;
@@ -301,10 +302,10 @@ fn groups(report: &Report) -> Vec<GroupDocument<'_>> {
             term: ours.term,
             carrier: ours.has_carrier,
             scripts: words::condition(ours.condition, peer, report.scripts(index), report.end(index)),
-            block: ours.block.map(|block| words::block(block, peer)),
+            block: ours.block.map(|block| blocked(report, block)),
             block_code: ours.block.map(codes::block),
             wait_ms: ms(ours.wait),
-            fault: ours.fault.map(|fault| words::fault(fault, report.scripts(index), report.end(index))),
+            fault: ours.fault.map(|fault| fault_words(report, index, fault)),
             script_end: end.map(|(code, _)| code),
             script_end_value: end.map(|(_, value)| value),
             both_serve_ms: ms(ours.both_serve),

@@ -6,12 +6,13 @@ use std::fmt::{self, Write as _};
 use crosswire::frame::BUILD;
 use crosswire::pair::{Role, Trouble};
 use crosswire::reasons::Verdict;
-use crosswire::resource::{Condition, Fault};
+use crosswire::resource::Condition;
 use crosswire::time::Span;
 
 use super::assessment::assess;
 use super::control::{LostKind, Report};
 use super::forecast;
+use super::inability::{blocked, fault_words};
 use super::status_paths::write_paths;
 use super::status_witnesses::{write_neighbours, write_witnesses};
 use super::words;
@@ -177,14 +178,7 @@ fn write_group(report: &Report, index: usize, out: &mut String) -> fmt::Result {
         writeln!(out, "            {} CLAIMS an address of it", words::mac(mac))?;
     }
     if let Some(fault) = ours.fault {
-        let refused =
-            if let Fault::Refused(index, _) = fault { contents.get(usize::from(index)) } else { None };
-        let which = refused.map(|address| format!("{address}: ")).unwrap_or_default();
-        writeln!(
-            out,
-            "            {which}{}",
-            words::fault(fault, report.scripts(index), report.end(index))
-        )?;
+        writeln!(out, "            {}", fault_words(report, index, fault))?;
     }
     write_block(report, index, out)
 }
@@ -199,9 +193,5 @@ fn write_block(report: &Report, index: usize, out: &mut String) -> fmt::Result {
     if report.server(index) == Some(report.node.me.peer()) && ours.role == Role::Backup {
         return Ok(());
     }
-    writeln!(
-        out,
-        "            not taking it: {}",
-        words::waiting(words::block(block, report.names()[1]), ours.wait)
-    )
+    writeln!(out, "            not taking it: {}", words::waiting(blocked(report, block), ours.wait))
 }

@@ -1,6 +1,6 @@
 //! Who is heard and seen: the peer, the witnesses, and what the voting one says of the peer.
 
-use crosswire::pair::Interface;
+use crosswire::pair::{Interface, Role};
 use crosswire::reasons::{Block, Verdict};
 use crosswire::status::{NeighbourStatus, NodeStatus, WitnessStatus};
 use crosswire::time::Span;
@@ -31,6 +31,13 @@ pub fn is_known_unserved(report: &Report, index: usize) -> bool {
     is_silence_enough && granted_there(report) & group_bit(index) == 0 && !group.is_foreign_mac_doubtful
 }
 
+/// The group has failed on both nodes: no move is on its way.
+pub fn has_failed_on_both(report: &Report, index: usize) -> bool {
+    let is_faulty_here = report.node.groups.get(index).is_some_and(|group| group.role == Role::Faulty);
+    let is_faulty_there = report.theirs(index).is_some_and(|said| said.role == Role::Faulty);
+    is_faulty_here && is_faulty_there && is_heard(report)
+}
+
 /// Neighbours are heard on an interface on which the group has an address.
 fn is_among_neighbours(report: &Report, index: usize) -> bool {
     let addresses = report.groups.get(index).map_or(&[][..], |(_, addresses)| addresses);
@@ -41,11 +48,14 @@ fn is_among_neighbours(report: &Report, index: usize) -> bool {
     })
 }
 
+/// No voting witness answers this node.
+pub fn is_witness_silent(report: &Report) -> bool {
+    report.node.vote.is_none_or(|vote| vote.answered.is_none_or(|ago| ago >= UNANSWERED))
+}
+
 /// It is for this that a node does not take what a silent peer held: it may be the one that is cut off. A
 /// voting witness that answers says who has its grant.
 fn is_cut_off_perhaps(report: &Report, block: Option<Block>) -> bool {
-    let is_witness_silent =
-        report.node.vote.is_none_or(|vote| vote.answered.is_none_or(|ago| ago >= UNANSWERED));
     match block {
         Some(
             Block::CutOff
@@ -54,7 +64,7 @@ fn is_cut_off_perhaps(report: &Report, block: Option<Block>) -> bool {
             | Block::NoCarrier
             | Block::Jeopardy,
         ) => true,
-        Some(Block::NotGranted) => is_witness_silent,
+        Some(Block::NotGranted) => is_witness_silent(report),
         Some(
             Block::GrantedToPeer
             | Block::PeerServes
@@ -121,7 +131,6 @@ pub fn is_seen(node: &NodeStatus, witness: &WitnessStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::pair::Role;
     use crosswire::status::VoteStatus;
 
     use super::super::assessment::tests::{voting, well};

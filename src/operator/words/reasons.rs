@@ -98,12 +98,7 @@ pub fn block(block: Block, peer: &str) -> String {
         }
         Block::WitnessUnseen => "no witness answers: it may be this node that is cut off".to_string(),
         Block::CutOff => "no neighbour answers here: it may be this node that is cut off".to_string(),
-        Block::NotGranted => {
-            format!(
-                "the voting witness has not granted it to this node; if it is silent and you have seen that \
-                    {peer} is off, say `takeover GROUP --peer-is-off`"
-            )
-        }
+        Block::NotGranted => "the voting witness has not granted it to this node".to_string(),
         Block::GrantedToPeer => {
             format!(
                 "the voting witness keeps it for {peer}, which serves it or is not known to have let it go"
