@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::error::{ConfigError, quote};
 use super::neighbours::{addresses_of_box, is_link_local, is_own, takes};
-use super::{Vmac, vmac, witness};
+use super::{Vmac, witness};
 use crate::plain;
 use crate::sys::names;
 use crate::tty::fit;
@@ -68,7 +68,7 @@ impl Need {
         let (what, remedy) = match &self.what {
             Thing::Interface(name) => lack_of_interface(name)?,
             Thing::Family(name, ip, vmac) => {
-                lack_of_family(name, *ip).or_else(|| vmac::lack("", name, vmac.as_ref()?))?
+                lack_of_family(name, *ip).or_else(|| vmac.as_ref()?.lack("", name))?
             }
             Thing::Address { interface, own, peer, .. } => lack_of_address(interface, *own, peer)?,
             Thing::Device(path, baud) => {

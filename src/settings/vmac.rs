@@ -14,6 +14,11 @@ const DERIVED: [u8; 2] = [0x02, b'c'];
 pub const NAME_BEGINS: &str = "cw";
 const NAME_BYTES: usize = 10;
 
+/// What cannot carry a second hardware address, by what the kernel shows of it: a radio's access point knows
+/// one, and who belongs to a bridge or a bond has given its frames away.
+const UNFIT: [(&str, &str); 3] =
+    [("phy80211", "is wireless"), ("brport", "belongs to a bridge"), ("bonding_slave", "belongs to a bond")];
+
 /// A hardware address that goes with the addresses of a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vmac {
@@ -24,7 +29,7 @@ pub struct Vmac {
 
 impl Vmac {
     /// That of a group on an interface: as it is written, or derived from the pair and the group.
-    pub(super) fn new(written: Option<[u8; 6]>, pair: &str, group: &str, interface: &str) -> Self {
+    pub fn new(written: Option<[u8; 6]>, pair: &str, group: &str, interface: &str) -> Self {
         let group = format!("{pair} {group}");
         let [a, b] = DERIVED;
         let [c, d, e, f] = checksum(&group).to_be_bytes();
@@ -41,6 +46,57 @@ impl Vmac {
     pub fn name(&self) -> &str {
         str::from_utf8(&self.name).unwrap_or_default()
     }
+
+    /// Whether macvlans of ours are called so.
+    pub fn is_name(name: &str) -> bool {
+        let number = name.strip_prefix(NAME_BEGINS);
+        number.is_some_and(|number| number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
+    /// Who is up with this hardware address on the interface below, or is that interface: beside it the
+    /// kernel lets no other one be up. `root` is empty outside a test.
+    pub fn rival(&self, root: &str, below: &str) -> Option<String> {
+        let net = format!("{root}/sys/class/net");
+        names_in(&net).find(|name| {
+            let read = |file| fs::read_to_string(format!("{net}/{name}/{file}")).unwrap_or_default();
+            let is_there = name == below || Path::new(&format!("{net}/{name}/lower_{below}")).exists();
+            // `IFF_UP` is the lowest bit of the flags.
+            let is_up = || read("flags").trim_ascii_end().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f']);
+            is_there && name != self.name() && read("address").trim_ascii_end() == self.to_string() && is_up()
+        })
+    }
+
+    /// Why there can be no such macvlan on an interface of this box, as far as everybody may see it, and what
+    /// to do. `root` is empty outside a test.
+    pub fn lack(&self, root: &str, interface: &str) -> Option<(String, &'static str)> {
+        let (name, net) = (self.name(), format!("{root}/sys/class/net"));
+        let read = |file: String| fs::read_to_string(file).unwrap_or_default();
+        for (file, why) in UNFIT {
+            if Path::new(&format!("{net}/{interface}/{file}")).exists() {
+                let what = format!("{interface} {why}, and carries no vmac");
+                return Some((what, "name the bridge or the bond, or remove vmac"));
+            }
+        }
+        let uevent = read(format!("{net}/{name}/uevent"));
+        // Not every kernel names the kind of a macvlan there.
+        let is_other = uevent.starts_with("DEVTYPE=") && !uevent.starts_with("DEVTYPE=macvlan\n");
+        let is_on_another = || names_in(&format!("{net}/{name}")).any(|file| file.starts_with("lower_"));
+        if !uevent.is_empty() && (is_other || !is_on_another()) {
+            let what = format!("the vmac needs the name {name}, which another interface of this box has");
+            return Some((what, "rename that interface"));
+        }
+        if let Some(rival) = self.rival(root, interface) {
+            let what =
+                format!("{rival} is up and has {self}: the kernel takes no vmac with it on {interface}");
+            return Some((what, "remove that interface, or give it or the vmac another hardware address"));
+        }
+        let release = read(format!("{root}/proc/sys/kernel/osrelease"));
+        let modules = format!("{root}/lib/modules/{}/modules.", release.trim_ascii_end());
+        let all = read(format!("{modules}builtin")) + &read(format!("{modules}dep"));
+        // Without a list of its modules nobody knows what the kernel has.
+        let lacks_it = !all.is_empty() && plain::cut(&all, "/macvlan.ko").is_none();
+        lacks_it.then(|| ("this kernel has no macvlan".to_owned(), "install its modules, or remove vmac"))
+    }
 }
 
 /// The hardware address.
@@ -50,38 +106,14 @@ impl fmt::Display for Vmac {
     }
 }
 
+fn names_in(directory: &str) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+}
+
 /// Reads the hardware address of one box; none of those that a group of boxes has, or nobody.
 pub(super) fn parse(text: &str) -> Option<[u8; 6]> {
     parse_mac(text).filter(|mac| mac[0] & 1 == 0 && *mac != [0; 6])
-}
-
-/// What cannot carry a second hardware address, by what the kernel shows of it: a radio's access point knows
-/// one, and who belongs to a bridge or a bond has given its frames away.
-const UNFIT: [(&str, &str); 3] =
-    [("phy80211", "is wireless"), ("brport", "belongs to a bridge"), ("bonding_slave", "belongs to a bond")];
-
-/// Why there can be no such macvlan on an interface of this box, as far as everybody may see it, and what to
-/// do. `root` is empty outside a test.
-pub(super) fn lack(root: &str, interface: &str, vmac: &Vmac) -> Option<(String, &'static str)> {
-    let (name, net) = (vmac.name(), format!("{root}/sys/class/net"));
-    let read = |file: String| fs::read_to_string(file).unwrap_or_default();
-    for (file, why) in UNFIT {
-        if Path::new(&format!("{net}/{interface}/{file}")).exists() {
-            let what = format!("{interface} {why}, and carries no vmac");
-            return Some((what, "name the bridge or the bond, or remove vmac"));
-        }
-    }
-    let own = read(format!("{net}/{name}/uevent"));
-    if !own.is_empty() && !own.starts_with("DEVTYPE=macvlan\n") {
-        let what = format!("the vmac needs the name {name}, which another interface of this box has");
-        return Some((what, "rename that interface"));
-    }
-    let release = read(format!("{root}/proc/sys/kernel/osrelease"));
-    let modules = format!("{root}/lib/modules/{}/modules.", release.trim_ascii_end());
-    let all = read(format!("{modules}builtin")) + &read(format!("{modules}dep"));
-    // Without a list of its modules nobody knows what the kernel has.
-    let lacks_it = !all.is_empty() && plain::cut(&all, "/macvlan.ko").is_none();
-    lacks_it.then(|| ("this kernel has no macvlan".to_owned(), "install its modules, or remove vmac"))
 }
 
 #[cfg(test)]
@@ -135,7 +167,7 @@ mod tests {
         };
         let vmac = Vmac::new(None, "lab", "gateway", "eth0");
         let text = root.path().display().to_string();
-        let said = |interface| lack(&text, interface, &vmac).map(|(what, _)| what).unwrap_or_default();
+        let said = |interface| vmac.lack(&text, interface).map(|(what, _)| what).unwrap_or_default();
         make("sys/class/net/wlan0/phy80211/name", "phy0");
         make("sys/class/net/eth1/brport/path_cost", "2");
         make("sys/class/net/eth2/bonding_slave/state", "active");
@@ -151,7 +183,19 @@ mod tests {
         let uevent = format!("sys/class/net/{}/uevent", vmac.name());
         make(&uevent, "INTERFACE=x\n");
         assert!(said("eth0").contains("which another interface"));
+        make(&format!("sys/class/net/{}/lower_eth0/mtu", vmac.name()), "1500\n");
+        assert_eq!(said("eth0"), "");
+        make(&uevent, "DEVTYPE=vlan\nINTERFACE=x\n");
+        assert!(said("eth0").contains("which another interface"));
         make(&uevent, "DEVTYPE=macvlan\nINTERFACE=x\n");
         assert_eq!(said("eth0"), "");
+    }
+
+    #[test]
+    fn a_name_of_ours_is_two_letters_and_a_number() {
+        assert!(Vmac::is_name(Vmac::new(None, "lab", "gateway", "eth0").name()));
+        ["cw", "cw0", "cwfedcba987", "cwfedcba9g", "eth0"]
+            .iter()
+            .for_each(|name| assert!(!Vmac::is_name(name)));
     }
 }

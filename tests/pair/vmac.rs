@@ -252,3 +252,50 @@ fn an_interface_of_somebody_elses_is_left_alone() {
         assert_eq!(scene.holds().len(), 1, "{:?}", scene.holds());
     });
 }
+
+/// Operator: kills both processes of the backup, takes the hardware address out of its file, and starts it
+/// again. Required: what the earlier run left up is gone.
+#[test]
+fn a_macvlan_that_no_file_names_any_more_is_removed() {
+    testing::in_lab(|| {
+        let mut scene = serving();
+        scene.kill(Side::A).expect("both are dead");
+        assert!(has_one(&scene, Side::A, true), "{:?}", macvlans(&scene, Side::A));
+        scene.rewrite(Side::A, &shared(&format!("{VMAC:?}")), &plain());
+        scene.begin(Side::A);
+        scene.expect_soon("none is left", PATIENCE, |scene| macvlans(scene, Side::A).is_empty());
+    });
+}
+
+/// Operator: sets the switches of the active node's interfaces back. Required: they are set again, since the
+/// interface below would answer with its own hardware address.
+#[test]
+fn switches_that_are_set_back_are_set_again() {
+    testing::in_lab(|| {
+        let scene = serving();
+        let name = macvlans(&scene, Side::A)[0].0.clone();
+        for switch in [format!("{name}/arp_ignore"), "eth0/arp_ignore".to_owned()] {
+            let file = format!("/proc/sys/net/ipv4/conf/{switch}");
+            scene.at_node(Side::A, &format!("echo 0 > {file}"));
+            scene.expect_soon("set again", ms(2_500), |scene| {
+                ask(scene, Side::A, &format!("cat {file}")).text.trim() == "1"
+            });
+        }
+    });
+}
+
+/// Fault: the backup's interface has a small MTU for a while. Required: its macvlan has the large one again.
+#[test]
+fn the_mtu_follows_that_of_the_interface_below() {
+    testing::in_lab(|| {
+        let scene = serving();
+        let has = |scene: &Scene, mtu: &str| {
+            let said = ask(scene, Side::B, "ip -o link | grep ': cw'").text;
+            said.contains(&format!(" mtu {mtu} "))
+        };
+        for mtu in ["1200", "1500"] {
+            scene.at_node(Side::B, &format!("ip link set eth0 mtu {mtu}"));
+            scene.expect_soon(mtu, PATIENCE, |scene| has(scene, mtu));
+        }
+    });
+}

@@ -152,7 +152,7 @@ impl Guard<'_> {
         self.addresses.remove_routes(&group.routes);
         let removed = self.addresses.remove(&group.addresses);
         // From now on the switch learns from the peer alone; what takes longer waits until the peer knows.
-        group.vmacs().for_each(vmac::hush);
+        group.vmacs().for_each(|vmac| vmac::hush(vmac.name()));
         self.look_from = now();
         match removed {
             Ok(()) => {
@@ -184,6 +184,9 @@ impl Guard<'_> {
             if let (Some(group), Some(own)) =
                 (self.settings.groups.get(id.index()), self.resources.get(id.index()))
             {
+                for address in &group.addresses {
+                    address.vmac.iter().for_each(|vmac| vmac::keep_apart(vmac, &address.interface));
+                }
                 let (addresses, routes) = (own.renewed(group), &group.routes[..]);
                 batch.push(Renewal { addresses, routes, valid_until, puts_back });
                 renewed.push((id, token));

@@ -117,7 +117,11 @@ impl Guard<'_> {
             if let Some((_, address)) = first.filter(|_| before != index) {
                 let (name, ip, interface) = (&group.name, address.ip, &address.interface);
                 let why = match vmacs {
-                    Err(fault) => said(fault, group),
+                    Err(fault) => {
+                        let rival = address.vmac.and_then(|vmac| vmac.rival("", interface));
+                        let has_it = |rival| format!(": {rival} is up and has its hardware address");
+                        said(fault, group) + &rival.map(has_it).unwrap_or_default()
+                    }
                     Ok(()) => format!(
                         "the kernel takes no address like {ip} on {interface}: see disable_ipv6, and the MTU"
                     ),
@@ -136,7 +140,7 @@ impl Guard<'_> {
             let is_same = |kept: &VirtualAddress| kept.vmac == address.vmac;
             let is_kept = new.iter().any(|group| group.addresses.iter().any(is_same));
             if let Some(vmac) = address.vmac.filter(|_| !is_kept && !self.settings.is_shadow()) {
-                self.addresses.remove_vmac(&vmac);
+                self.addresses.remove_vmac(vmac.name());
             }
         }
     }

@@ -121,6 +121,7 @@ impl<'a> Guard<'a> {
             // Rules first, and with them what the kernel did not remove with the addresses.
             guard.remove_all_routes();
             guard.remove_left_over(&guard.all_addresses(), "left over from an earlier run");
+            guard.addresses.remove_other_vmacs(&settings.groups);
         }
         for Left { group, started, term } in left {
             warn!(

@@ -25,6 +25,12 @@ pub(super) const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 pub(super) const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_MTU: u16 = 4;
+pub(super) const IFLA_LINK: u16 = 5;
+pub(super) const IFLA_LINKINFO: u16 = 18;
+pub(super) const IFLA_INFO_KIND: u16 = 1;
+pub(super) const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
 /// `struct ifinfomsg`; all zero in a request that goes by the name.
 const LINK_HEADER_BYTES: usize = 16;
 /// Room for one datagram of events; the kernel's are shorter.
@@ -74,17 +80,23 @@ struct Link {
 
 /// What the kernel last said of an interface; the default is that of an absent one.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct State {
-    index: u32,
-    is_up: bool,
+pub(super) struct State {
+    pub index: u32,
+    pub is_up: bool,
     has_carrier: bool,
-    mac: Option<Mac>,
+    pub mac: Option<Mac>,
 }
 
 /// A link message, as far as it is read.
-struct Report {
+#[derive(Default)]
+pub(super) struct Report {
     name: Option<String>,
-    state: State,
+    pub state: State,
+    pub mtu: u32,
+    /// The index of the interface below.
+    pub below: u32,
+    /// The mode of a macvlan; none of another kind has one.
+    pub macvlan_mode: Option<u32>,
 }
 
 impl Links {
@@ -115,16 +127,13 @@ impl Links {
         let mut netlink = Netlink::open()?;
         let mut events = Vec::new();
         for link in &mut self.links {
-            let mut body = vec![0; LINK_HEADER_BYTES];
-            attribute(&mut body, IFLA_IFNAME, &[link.name.as_bytes(), &[0]].concat());
-            let mut state = State::default();
-            let answers = netlink.ask(&[Request { kind: RTM_GETLINK, flags: 0, body }], &mut |payload| {
-                state = parse(payload).map_or(state, |report| report.state);
-            });
-            // An interface that is not there is absent. If no answer came in time, nothing is known of it.
-            if answers.first() == Some(&Err(Errno::ETIMEDOUT)) {
-                return Err(Errno::ETIMEDOUT);
-            }
+            let state = match ask(&mut netlink, &link.name) {
+                Ok(report) => report.state,
+                // If no answer came in time, nothing is known of it.
+                Err(Errno::ETIMEDOUT) => return Err(Errno::ETIMEDOUT),
+                // An interface that is not there is absent.
+                Err(_) => State::default(),
+            };
             link.become_state(state, &mut events);
         }
         Ok(events)
@@ -245,30 +254,63 @@ impl Link {
     }
 }
 
+/// What the kernel says of the interface of that name now.
+pub(super) fn ask(netlink: &mut Netlink, name: &str) -> nix::Result<Report> {
+    let mut body = vec![0; LINK_HEADER_BYTES];
+    attribute(&mut body, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
+    let mut report = None;
+    let request = Request { kind: RTM_GETLINK, flags: 0, body };
+    let mut answers =
+        netlink.ask(&[request], &mut |payload| report = parse(payload).or_else(|| report.take()));
+    answers.pop().unwrap_or(Err(Errno::ETIMEDOUT))?;
+    report.ok_or(Errno::ENODEV)
+}
+
 /// Reads a link message; none for the messages that a bridge or a radio sends about its own business.
 fn parse(payload: &[u8]) -> Option<Report> {
     let header = LinkHeader::parse(payload).ok()?;
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let (mut name, mut mac) = (None, None);
-    for found in NlasIterator::new(payload.get(LINK_HEADER_BYTES..)?).flatten() {
-        match found.kind() {
-            IFLA_IFNAME => name = String::from_utf8(found.value().to_vec()).ok(),
-            IFLA_ADDRESS => mac = found.value().first_chunk().copied(),
-            _ => {}
-        }
-    }
     let is_up = header.flags.contains(LinkFlags::Up);
-    Some(Report {
-        name: name.map(|name| name.trim_end_matches('\0').to_owned()),
-        state: State {
-            index: header.index,
-            is_up,
-            has_carrier: is_up && header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
-            mac,
-        },
-    })
+    let has_carrier = is_up && header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running);
+    let state = State { index: header.index, is_up, has_carrier, mac: None };
+    let mut report = Report { state, ..Report::default() };
+    for_each_attribute(payload.get(LINK_HEADER_BYTES..)?, &mut |kind, value| match kind {
+        IFLA_IFNAME => {
+            let name = String::from_utf8(value.to_vec()).ok();
+            report.name = name.map(|name| name.trim_end_matches('\0').to_owned());
+        }
+        IFLA_ADDRESS => report.state.mac = value.first_chunk().copied(),
+        IFLA_MTU => report.mtu = number(value),
+        IFLA_LINK => report.below = number(value),
+        IFLA_LINKINFO => report.macvlan_mode = macvlan_mode(value),
+        _ => {}
+    });
+    Some(report)
+}
+
+/// The mode in what the kernel says of the kind, if that is a macvlan.
+fn macvlan_mode(info: &[u8]) -> Option<u32> {
+    let (mut is_macvlan, mut mode) = (false, 0);
+    for_each_attribute(info, &mut |kind, value| match kind {
+        IFLA_INFO_KIND => is_macvlan = value.starts_with(b"macvlan"),
+        IFLA_INFO_DATA => for_each_attribute(value, &mut |kind, value| {
+            if kind == IFLA_MACVLAN_MODE {
+                mode = number(value);
+            }
+        }),
+        _ => {}
+    });
+    is_macvlan.then_some(mode)
+}
+
+fn for_each_attribute(bytes: &[u8], each: &mut dyn FnMut(u16, &[u8])) {
+    NlasIterator::new(bytes).flatten().for_each(|found| each(found.kind(), found.value()));
+}
+
+fn number(value: &[u8]) -> u32 {
+    value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 #[cfg(test)]

@@ -17,20 +17,19 @@ use crosswire::resource::Fault;
 use log::info;
 use netlink_packet_core::NLM_F_CREATE;
 use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
 
 use crate::guard::kernel::addresses::Addresses;
-use crate::guard::kernel::interface::{self, set_switch};
-use crate::guard::kernel::links::{IFLA_ADDRESS, IFLA_IFNAME, RTM_DELLINK, RTM_NEWLINK};
+use crate::guard::kernel::interface::set_switch;
+use crate::guard::kernel::links::{
+    self, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO,
+    IFLA_MACVLAN_MODE, IFLA_MTU, RTM_DELLINK, RTM_NEWLINK, Report,
+};
 use crate::guard::kernel::netlink::{Request, attribute};
 use crate::settings::neighbours::takes;
-use crate::settings::{VirtualAddress, Vmac};
+use crate::settings::{GroupSettings, VirtualAddress, Vmac};
 
 // linux/if_link.h
-const IFLA_LINK: u16 = 5;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_MACVLAN_MODE: u16 = 1;
 const MACVLAN_MODE_BRIDGE: u32 = 4;
 
 /// `struct ifinfomsg` in words. The third is flags, and the fourth which of them change.
@@ -56,7 +55,7 @@ const OF_INTERFACE: [(&str, &str, &str); 2] = [("ipv4", "arp_ignore", "1"), ("ip
 
 impl Addresses {
     /// Sees to it that there is a macvlan for each of these addresses that has a hardware address of its own,
-    /// and that it is up or down.
+    /// and that it is up or down. One that is down has to be able to be up.
     ///
     /// # Errors
     /// The first address for which that is not so, and why. The others are seen to all the same.
@@ -64,45 +63,73 @@ impl Addresses {
         let mut outcome = Ok(());
         for (index, address) in (0u8..).zip(addresses) {
             let Some(vmac) = &address.vmac else { continue };
-            let is_mac = interface::mac(&self.netlink, vmac.name()) == Ok(vmac.mac);
-            let is_so = is_mac && interface::is_up(&self.netlink, vmac.name()) == is_up;
-            if is_so && (!is_up || takes(vmac.name(), address.ip)) {
-                continue;
-            }
             let is_v6 = |other: &VirtualAddress| other.ip.is_ipv6() && other.vmac == address.vmac;
             let has_v6 = is_up && addresses.iter().any(is_v6);
-            if let Err(errno) = self.set_vmac(vmac, &address.interface, has_v6, is_up) {
+            if let Err(errno) = self.keep_vmac(vmac, address, has_v6, is_up) {
                 outcome = outcome.and(Err(Fault::Refused(index, errno as i32)));
             }
         }
         outcome
     }
 
-    fn set_vmac(&mut self, vmac: &Vmac, below: &str, has_v6: bool, is_up: bool) -> nix::Result<()> {
-        let index = interface::index(&self.netlink, below)?;
-        self.run_one(macvlan(NLM_F_CREATE, vmac, index))?;
-        if !has_v6 {
-            hush(vmac);
+    fn keep_vmac(
+        &mut self,
+        vmac: &Vmac,
+        address: &VirtualAddress,
+        has_v6: bool,
+        is_up: bool,
+    ) -> nix::Result<()> {
+        let below = links::ask(&mut self.netlink, &address.interface)?;
+        let own = links::ask(&mut self.netlink, vmac.name()).unwrap_or_default();
+        let is_placed = (own.below, own.macvlan_mode) == (below.state.index, Some(MACVLAN_MODE_BRIDGE));
+        let is_same = (own.state.mac, own.mtu, own.state.is_up) == (Some(vmac.mac), below.mtu, is_up);
+        if !is_placed {
+            // The kernel moves none to another interface: two may have swapped their names.
+            self.remove_vmac(vmac.name());
         }
-        let more = if has_v6 { &WITH_V6[..] } else { &[] };
-        for (family, switch, value) in OF_MACVLAN.iter().chain(more) {
-            set_switch(family, vmac.name(), switch, value, |said, value| said != value);
+        if !is_placed || !is_same || (is_up && !takes(vmac.name(), address.ip)) {
+            self.set_vmac(vmac, (&address.interface, &below), has_v6, is_up)?;
         }
-        for (family, switch, value) in OF_INTERFACE {
-            if set_switch(family, below, switch, value, |said, value| said < value) {
-                info!(
-                    "{below}: {switch} is now {value}, so that its hardware address is not taken for a vmac"
-                );
-            }
-        }
-        self.run_one(link(RTM_NEWLINK, 0, vmac, [0, 0, u32::from(is_up), UP]))
+        let has_rival = !is_up && vmac.rival("", &address.interface).is_some();
+        if has_rival { Err(Errno::EADDRINUSE) } else { Ok(()) }
     }
 
-    /// Removes a macvlan of ours, if it is there.
-    pub fn remove_vmac(&mut self, vmac: &Vmac) {
-        if self.run_one(macvlan(0, vmac, 0)).is_ok() {
+    fn set_vmac(
+        &mut self,
+        vmac: &Vmac,
+        (name, below): (&str, &Report),
+        has_v6: bool,
+        is_up: bool,
+    ) -> nix::Result<()> {
+        self.run_one(macvlan(vmac, below))?;
+        if !has_v6 {
+            hush(vmac.name());
+        }
+        let more = if has_v6 { &WITH_V6[..] } else { &[] };
+        set_switches(vmac.name(), more);
+        keep_apart(vmac, name);
+        self.run_one(link(RTM_NEWLINK, 0, vmac.name(), [0, 0, u32::from(is_up), UP]))
+    }
+
+    /// Removes a macvlan, if it is there. Another kind of interface of that name stays.
+    pub fn remove_vmac(&mut self, name: &str) {
+        if links::ask(&mut self.netlink, name).is_ok_and(|found| found.macvlan_mode.is_some()) {
+            hush(name);
             // One that stays does no harm, and is found by the next run.
-            let _ = self.run_one(link(RTM_DELLINK, 0, vmac, AS_IT_IS));
+            let _ = self.run_one(link(RTM_DELLINK, 0, name, AS_IT_IS));
+        }
+    }
+
+    /// Removes every macvlan with a name as ours have that none of these groups has: an earlier run was
+    /// killed, and had another file.
+    pub fn remove_other_vmacs(&mut self, groups: &[GroupSettings]) {
+        let is_kept = |name: &str| groups.iter().flat_map(GroupSettings::vmacs).any(|own| own.name() == name);
+        for found in getifaddrs().into_iter().flatten() {
+            let name = found.interface_name;
+            if Vmac::is_name(&name) && !is_kept(&name) {
+                info!("{name}: left by an earlier run, and no group has it: it goes");
+                self.remove_vmac(&name);
+            }
         }
     }
 
@@ -112,26 +139,49 @@ impl Addresses {
 }
 
 /// Leaves a macvlan nothing to say, whether it is up or down.
-pub fn hush(vmac: &Vmac) {
-    set_switch("ipv6", vmac.name(), "disable_ipv6", "1", |said, value| said != value);
+pub fn hush(name: &str) {
+    set_switch("ipv6", name, "disable_ipv6", "1", |said, value| said != value);
+}
+
+/// Sees to it that the interface below says nothing in the name of the macvlan, nor that in the name of
+/// others, whatever somebody has set.
+pub fn keep_apart(vmac: &Vmac, below: &str) {
+    set_switches(vmac.name(), &OF_MACVLAN);
+    for (family, switch, value) in OF_INTERFACE {
+        if set_switch(family, below, switch, value, |said, value| said < value) {
+            info!("{below}: {switch} is now {value}, so that its hardware address is not taken for a vmac");
+        }
+    }
+}
+
+fn set_switches(name: &str, switches: &[(&str, &str, &str)]) {
+    for (family, switch, value) in switches {
+        set_switch(family, name, switch, value, |said, value| said != value);
+    }
 }
 
 /// A request about the interface of that name.
-fn link(kind: u16, flags: u16, vmac: &Vmac, header: [u32; 4]) -> Request {
+fn link(kind: u16, flags: u16, name: &str, header: [u32; 4]) -> Request {
     let mut body = header.map(u32::to_ne_bytes).as_flattened().to_vec();
-    attribute(&mut body, IFLA_IFNAME, &[vmac.name().as_bytes(), &[0]].concat());
+    attribute(&mut body, IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
     Request { kind, flags, body }
 }
 
-/// The request that there be such a macvlan, or that what has its name be one.
-fn macvlan(flags: u16, vmac: &Vmac, below: u32) -> Request {
+/// The request that there be such a macvlan. The kernel lowers its MTU with that of the interface below, and
+/// raises it with none.
+fn macvlan(vmac: &Vmac, below: &Report) -> Request {
     let (mut info, mut data) = (Vec::new(), Vec::new());
     attribute(&mut data, IFLA_MACVLAN_MODE, &MACVLAN_MODE_BRIDGE.to_ne_bytes());
     attribute(&mut info, IFLA_INFO_KIND, b"macvlan");
     attribute(&mut info, IFLA_INFO_DATA, &data);
-    let mut request = link(RTM_NEWLINK, flags, vmac, AS_IT_IS);
-    attribute(&mut request.body, IFLA_LINK, &below.to_ne_bytes());
+    let mut request = link(RTM_NEWLINK, NLM_F_CREATE, vmac.name(), AS_IT_IS);
+    attribute(&mut request.body, IFLA_LINK, &below.state.index.to_ne_bytes());
+    attribute(&mut request.body, IFLA_MTU, &below.mtu.to_ne_bytes());
     attribute(&mut request.body, IFLA_ADDRESS, &vmac.mac);
     attribute(&mut request.body, IFLA_LINKINFO, &info);
     request
 }
+
+#[cfg(test)]
+#[path = "vmac_tests.rs"]
+mod tests;
