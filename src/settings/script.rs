@@ -25,8 +25,8 @@ const OCF_DIRECTORY: &str = "/usr/lib/ocf/resource.d";
 const HA_DIRECTORY: &str = "/etc/ha.d/resource.d";
 /// Where systemctl is, on a merged /usr and elsewhere.
 const SYSTEMCTL: [&str; 2] = ["/usr/bin/systemctl", "/bin/systemctl"];
-const FORMS: &str = "write \"lsb:NAME\", \"systemd:UNIT\", \"ocf:PROVIDER:NAME key=value\", \"ha:NAME::ARGUMENT\" or \
-     \"exec:/PATH\"";
+const FORMS: &str = "write \"lsb:NAME\", \"systemd:UNIT\", \"ocf:PROVIDER:NAME key=value\", \
+     \"ha:NAME::ARGUMENT\" or \"exec:/PATH\"";
 const KEYS: [&str; 8] =
     ["run", "shared", "start_timeout", "stop_timeout", "monitor", "monitor_timeout", "failures", "restarts"];
 const READY_KEYS: [&str; 4] = ["run", "monitor", "monitor_timeout", "failures"];
