@@ -44,7 +44,15 @@ pub fn ask_for_peers(sender: &Sender, settings: &Settings) {
 }
 
 fn ask_for(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
-    ask(sender, &address.interface, address.ip, None)
+    ask(sender, &address.interface, address.ip, None)?;
+    let Some(vmac) = &address.vmac else { return Ok(()) };
+    // The kernel hands a macvlan what is for everybody through a queue, late on a busy box: its silence would
+    // seem to say that the address is gone. What is for the macvlan alone reaches it at once, as what is for
+    // the peer's own address does.
+    let outlet = sender.outlet(&address.interface)?;
+    let mut frame = query(address.ip, None, outlet.mac);
+    frame.get_mut(..vmac.mac.len()).into_iter().for_each(|to| to.copy_from_slice(&vmac.mac));
+    sender.send(&outlet, &frame)
 }
 
 fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -> nix::Result<()> {
@@ -117,6 +125,7 @@ mod tests {
     use crate::clock::now;
     use crate::guard::kernel::addresses::Addresses;
     use crate::guard::testing::{Stranger, address, in_namespace, settings};
+    use crate::settings::Vmac;
     use crosswire::time::Span;
 
     /// What a listener of `near` hears until it has heard of `last`, and a quarter of a second later, without
@@ -167,6 +176,33 @@ mod tests {
             let v4 = answers(&listeners[0], Some("10.9.0.2"));
             assert_eq!(v4, ["10.9.0.100", "10.9.0.2"], "the peer itself after its IPv4 VIP");
             assert_eq!(answers(&listeners[1], Some("fd00::100")), ["fd00::100"]);
+        });
+    }
+
+    /// A macvlan that is handed nothing of what is for everybody, as on a box that has no time for it.
+    #[test]
+    fn a_shared_hardware_address_is_asked_by_itself_too() {
+        const MACVLAN: &str = "ip link add cw0 link far address 02:00:5e:00:01:33 type macvlan mode bridge \
+            bcqueuelen 0 && ip address add 10.9.0.100/24 dev cw0 && ip link set cw0 up && \
+            ip address add fd00::100/64 dev cw0 nodad && \
+            echo 1 >/proc/sys/net/ipv4/conf/far/arp_ignore && echo 2 >/proc/sys/net/ipv4/conf/cw0/rp_filter";
+        in_namespace(|| {
+            let stranger = Stranger::behind("near");
+            stranger.run(|| {
+                let made = std::process::Command::new("sh").args(["-c", MACVLAN]).status().expect("a shell");
+                assert!(made.success(), "a macvlan");
+            });
+            let settings = settings("near", &["10.9.0.100/24@near", "fd00::100/64@near"]);
+            let listeners = listeners(&settings, "near");
+            let sender = Sender::open().expect("a sender");
+            for (plain, listener) in settings.groups[0].addresses.iter().zip(&listeners) {
+                let ip = plain.ip.to_string();
+                assert_eq!(ask_for(&sender, plain), Ok(()));
+                assert_eq!(answers(listener, None), Vec::<String>::new(), "{ip}: it is not heard");
+                let vmac = Some(Vmac::new(Some([2, 0, 0x5e, 0, 1, 0x33]), "lab", "gateway", "near"));
+                assert_eq!(ask_for(&sender, &VirtualAddress { vmac, ..plain.clone() }), Ok(()));
+                assert_eq!(answers(listener, Some(&ip)), [ip]);
+            }
         });
     }
 
