@@ -55,7 +55,8 @@ impl Node {
             are_lines_on: self.paths.iter().any(has_power),
             is_off: group.timers.is_set(Timer::PeerOff),
             is_file_different: self.is_digest_different,
-            was_granted_since: self.peer_granted_at(id) > self.newest_frame_at(),
+            // Not by the newest frame: that instant shifts where this node was paused, and the grant's does not.
+            was_granted_since: self.peer_granted_at(id) > self.peer.beat_at(),
             fence: group.fence,
         }
     }
