@@ -222,21 +222,3 @@ fn a_peer_that_lacks_carrier_for_one_group_serves_the_others_well() {
     assert!(status.groups[1].peer_unable.is_some());
     assert_eq!(promised(&world, Side::B, NextFault::Power(Side::B)), Some(Prospect::ServedOn));
 }
-
-/// What does not stop is known by its name for as long as the stop is tried again, and not longer.
-#[test]
-fn a_stop_that_failed_is_known_while_it_is_tried_again() {
-    let faults = &[Fault::BadStops(Side::A), Fault::Handover(Side::A, GATEWAY)];
-    let mut world = world(&("", scripted, faults));
-    let known = |world: &World| {
-        let now = world.gateway(Side::A).clock.local(world.now());
-        let status = world.node(Side::A).expect("it runs").status(now);
-        (status.groups[0].role, status.groups[0].fault)
-    };
-    let (role, fault) = known(&world);
-    let is_named = matches!(fault, Some(crosswire::resource::Fault::ScriptStop(_)));
-    assert!(role == Role::Releasing && is_named, "{role:?}, {fault:?}");
-    world.befall(Fault::GoodScripts(Side::A));
-    world.run_for(Span::from_s(30));
-    assert_eq!(known(&world), (Role::Backup, None));
-}

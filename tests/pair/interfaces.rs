@@ -151,12 +151,22 @@ fn row_33_another_hardware_address() {
 const SECOND: &str = "lan7";
 const ON_SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 79, 0, 100));
 
-/// The lines that make it, after a pause in which the service address comes first.
-fn make_second(side: Side, pause_s: &str) -> String {
+/// The lines that make it.
+fn make_second(side: Side) -> String {
     format!(
         "/sbin/ip link add name {SECOND} type veth peer name far7 && ip link set far7 up && \
          echo 0 >/proc/sys/net/ipv4/conf/{SECOND}/promote_secondaries && \
-         ip link set {SECOND} up && sleep {pause_s} && ip address add {}/24 dev {SECOND}",
+         ip link set {SECOND} up && ip address add {}/24 dev {SECOND}",
+        node_address(side, 2)
+    )
+}
+
+/// The same for one that is there: it is gone for no longer than one program needs. Who looks meanwhile finds
+/// no such interface, and hands the group over.
+fn make_second_anew(side: Side) -> String {
+    format!(
+        "printf 'link delete {SECOND}\\nlink add name {SECOND} type veth peer name far7\\nlink set far7 up\\n\
+         link set {SECOND} up\\n' | /sbin/ip -batch - && sleep 1 && ip address add {}/24 dev {SECOND}",
         node_address(side, 2)
     )
 }
@@ -175,12 +185,12 @@ fn row_33_an_interface_made_anew() {
         for side in BOTH {
             // However slowly it is made.
             scene.rewrite(side, "[timing]\n", "[timing]\ncarrier_delay = \"20s\"\n");
-            scene.at_node(side, &make_second(side, "0"));
+            scene.at_node(side, &make_second(side));
             scene.begin(side);
         }
         scene.settle(Side::A);
         let made_anew = now();
-        scene.at_node(Side::A, &format!("ip link delete {SECOND} && {}", make_second(Side::A, "1")));
+        scene.at_node(Side::A, &make_second_anew(Side::A));
         scene.expect_soon("the service address", PATIENCE, |scene| has(scene, Side::A, ON_SECOND));
         scene.settle(Side::A);
         scene.assert_nothing_moved(Side::A, made_anew);

@@ -375,7 +375,7 @@ fn an_address_that_no_box_takes_is_named_by_check_log_and_status() {
             scene.at_node(side, "ip link set eth1 mtu 576");
             scene.begin(side);
         }
-        let which = format!("{OUTSIDE}/64@eth1: ");
+        let which = format!("({OUTSIDE}/64@eth1)");
         for side in [Side::A, Side::B] {
             scene.expect_soon("the address", PATIENCE, |scene| {
                 scene.say(side, &["status"]).text.contains(&which)

@@ -73,14 +73,8 @@ impl Node {
         }
         let lease = self.policy.lease;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
-        // This is told while the stop is tried again, and nothing is decided by it.
-        let is_stop = matches!(outcome, Outcome::Failed(Fault::ScriptStop(_)));
-        let is_unstopped = is_stop && group.role == Role::Releasing && group.fault.is_none();
-        if group.role == Role::Acquiring || is_unstopped {
+        if group.role == Role::Acquiring {
             group.fault = outcome.fault();
-        }
-        if outcome == Outcome::Released && !group.is_failing {
-            group.fault = group.fault.filter(|fault| !matches!(fault, Fault::ScriptStop(_)));
         }
         let is_done = outcome == Outcome::Prepared && group.is_preparing();
         // A guard that hung has not carried out the second order, and the scripts of the first still run.
