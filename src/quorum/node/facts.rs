@@ -55,7 +55,7 @@ impl Node {
             are_lines_on: self.paths.iter().any(has_power),
             is_off: group.timers.is_set(Timer::PeerOff),
             is_file_different: self.is_digest_different,
-            // Not by the newest frame: that instant shifts where this node was paused, and the grant's does not.
+            // Not by the newest frame: a pause of this node shifts that instant, and not the grant's.
             was_granted_since: self.peer_granted_at(id) > self.peer.beat_at(),
             fence: group.fence,
         }
