@@ -2,7 +2,6 @@
 //! of many states, is put to the test in a world of its own.
 
 use crosswire::config::InJeopardy;
-use crosswire::pair::Role;
 use crosswire::quorum::forecast::{Forecast, NextFault, Prospect};
 
 use super::simulate::fault::WitnessId;
