@@ -252,6 +252,11 @@ impl Report {
         self.nodes.get(side.index()).map_or("?", String::as_str)
     }
 
+    /// What the interface of that place in the list is called.
+    pub fn interface(&self, index: u8) -> &str {
+        self.interfaces.get(usize::from(index)).map_or("?", String::as_str)
+    }
+
     /// The names of a group's scripts, one a line.
     pub fn scripts(&self, index: usize) -> &str {
         self.scripts.get(index).map_or("", String::as_str)

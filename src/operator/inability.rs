@@ -177,8 +177,7 @@ pub fn peers_inability(report: &Report) -> String {
 fn cut_off(report: &Report, state: impl Fn(&NeighbourStatus) -> Option<Interface>) -> Option<String> {
     let mut all = report.node.neighbours.iter();
     let cut = all.find(|neighbours| state(neighbours) == Some(Interface::CutOff))?;
-    let name = report.interfaces.get(usize::from(cut.interface)).map_or("?", String::as_str);
-    Some(format!("no neighbour answers it on {name}"))
+    Some(format!("no neighbour answers it on {}", report.interface(cut.interface)))
 }
 
 /// Why a peer that sends is not understood; empty if nothing is known.

@@ -42,7 +42,7 @@ pub fn write_neighbours(report: &Report, out: &mut String) -> fmt::Result {
         writeln!(out, "\nneighbours")?;
     }
     for neighbours in &report.node.neighbours {
-        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
+        let name = report.interface(neighbours.interface);
         write!(out, "  {name:<9} {}", words::interface_state(neighbours.state))?;
         match neighbours.peer {
             Some(theirs) if report.node.verdict == Verdict::Present => {

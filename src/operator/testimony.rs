@@ -43,7 +43,7 @@ fn is_among_neighbours(report: &Report, index: usize) -> bool {
     let addresses = report.groups.get(index).map_or(&[][..], |(_, addresses)| addresses);
     let is_heard = |neighbours: &&NeighbourStatus| neighbours.state == Interface::Proven;
     report.node.neighbours.iter().filter(is_heard).any(|neighbours| {
-        let name = report.interfaces.get(usize::from(neighbours.interface)).map_or("?", String::as_str);
+        let name = report.interface(neighbours.interface);
         addresses.iter().any(|address| address.split_once('@').is_some_and(|(_, on)| on == name))
     })
 }
@@ -103,8 +103,7 @@ pub fn unseen_witness(report: &Report) -> Option<(&str, bool, Span)> {
         && !vote.is_waiting
         && vote.lasts >= LASTS
     {
-        let is_here = vote.answered.is_none_or(|ago| ago >= UNANSWERED);
-        return Some((name, is_here, vote.lasts));
+        return Some((name, is_witness_silent(report), vote.lasts));
     }
     for (name, witness) in report.witnesses.iter().zip(&report.node.witnesses) {
         let here = witness.answered.unwrap_or(report.node.up);

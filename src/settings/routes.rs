@@ -147,14 +147,14 @@ impl PartialEq for Route {
     }
 }
 
-/// As in the file, with defaults filled in; without the interface of a route, which may differ on each box.
 impl Route {
-    /// The address that goes out as the source of packets, if one does.
-    pub(super) fn source(&self) -> Option<IpAddr> {
-        self.parts[Part::Src as usize].as_ref().and_then(ip_of)
+    /// The address that is said for a part, if one is.
+    pub(super) fn ip(&self, part: Part) -> Option<IpAddr> {
+        self.parts[part as usize].as_ref().and_then(ip_of)
     }
 }
 
+/// As in the file, with defaults filled in; without the interface of a route, which may differ on each box.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.is_rule, self.is_v4, self.parts[Part::To as usize]) {
@@ -226,8 +226,7 @@ impl<'t> Draft<'t> {
     /// The route with the interface that reaches the gateway, and a source; a rule needs neither.
     fn placed(mut self, addresses: &[Anchor<'t>]) -> Result<Self, (&'static str, &'static str)> {
         let (is_backup, dev) = (self.route.is_backup, self.interface);
-        let part = |part: Part| self.route.parts[part as usize].as_ref().and_then(ip_of);
-        let (Some(via), src) = (part(Part::Via), part(Part::Src)) else { return Ok(self) };
+        let (Some(via), src) = (self.route.ip(Part::Via), self.route.ip(Part::Src)) else { return Ok(self) };
         let named = addresses.iter().find(|address| Some(address.ip) == src);
         if src.is_some() && (named.is_none() || is_backup) {
             let why = "has a src that does not come with it";

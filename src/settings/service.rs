@@ -194,6 +194,16 @@ impl Script {
         self.text == other.text
     }
 
+    /// What it starts, as others call that: the unit, or the name of the program.
+    pub fn service(&self) -> Option<&str> {
+        match self.standard {
+            Standard::Systemd => self.arguments.first().map(String::as_str),
+            Standard::Lsb | Standard::Ocf | Standard::Ha | Standard::Exec => {
+                self.programs.first()?.file_name()?.to_str()
+            }
+        }
+    }
+
     /// The timeout of its monitor.
     pub fn monitor_timeout(&self) -> Span {
         self.monitor.map_or(self.start_timeout, |monitor| monitor.timeout)

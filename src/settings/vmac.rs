@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::values::{checksum, parse_mac};
 use crate::plain;
+use crate::sys::directory::names_in;
 
 /// What a derived one begins with: locally administered, for one box (IEEE 802).
 const DERIVED: [u8; 2] = [0x02, b'c'];
@@ -57,7 +58,7 @@ impl Vmac {
     /// kernel lets no other one be up. `root` is empty outside a test.
     pub fn rival(&self, root: &str, below: &str) -> Option<String> {
         let net = format!("{root}/sys/class/net");
-        names_in(&net).find(|name| {
+        names_in(Path::new(&net)).find(|name| {
             let read = |file| fs::read_to_string(format!("{net}/{name}/{file}")).unwrap_or_default();
             let is_there = name == below || Path::new(&format!("{net}/{name}/lower_{below}")).exists();
             // `IFF_UP` is the lowest bit of the flags.
@@ -80,7 +81,7 @@ impl Vmac {
         let uevent = read(format!("{net}/{name}/uevent"));
         // Not every kernel names the kind of a macvlan there.
         let is_other = uevent.starts_with("DEVTYPE=") && !uevent.starts_with("DEVTYPE=macvlan\n");
-        let is_on_another = || names_in(&format!("{net}/{name}")).any(|file| file.starts_with("lower_"));
+        let is_on_another = || names_in(&Path::new(&net).join(name)).any(|file| file.starts_with("lower_"));
         if !uevent.is_empty() && (is_other || !is_on_another()) {
             let what = format!("the vmac needs the name {name}, which another interface of this box has");
             return Some((what, "rename that interface"));
@@ -104,11 +105,6 @@ impl fmt::Display for Vmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&plain::mac(self.mac))
     }
-}
-
-fn names_in(directory: &str) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
 
 /// Reads the hardware address of one box; none of those that a group of boxes has, or nobody.

@@ -5,11 +5,13 @@
 //! `process.rs` forks, ends and prepares processes, `capabilities.rs` and `scheduling.rs` set what they may
 //! do and when they run. `tty.rs`, `interface.rs` and `watchdog.rs` are the ioctls of their devices,
 //! `sockets.rs` is what sockets can do beyond bytes, `datagrams.rs` receives and answers many at a time,
-//! `thread_name.rs` is what musl would make larger, `names.rs` reads /etc/passwd and /etc/group.
+//! `thread_name.rs` is what musl would make larger, `names.rs` reads /etc/passwd and /etc/group,
+//! `directory.rs` lists a directory.
 
 pub mod capabilities;
 #[cfg(feature = "witness")]
 pub mod datagrams;
+pub mod directory;
 pub mod interface;
 pub mod names;
 pub mod process;

@@ -1,12 +1,10 @@
 //! Services that the init system starts as well: they would run on both nodes.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::gather::Gather;
 use crate::settings::{Script, Settings, Standard};
+use crate::sys::directory::names_in;
 
 /// What SysV init starts in the run levels in which a gateway works, and OpenWrt's procd: names such as
 /// `S01dnsmasq`.
@@ -30,35 +28,21 @@ pub(super) fn write_doubly_started(settings: &Settings, out: &mut String) {
 
 /// Whether the init system starts it, by the links below `root`.
 fn is_started_at_boot(root: &Path, script: &Script) -> bool {
-    let Some(service) = service(script) else { return false };
-    let unit = if service.contains('.') { service.to_owned() } else { format!("{service}.service") };
-    let is_link = |name: &OsString| {
-        let name = name.to_str().and_then(|name| name.strip_prefix('S')).and_then(|name| name.get(2..));
-        name == Some(service)
+    let is_of_boot = match script.standard {
+        Standard::Lsb | Standard::Ha | Standard::Systemd => true,
+        Standard::Ocf | Standard::Exec => false,
     };
-    let is_wanted = |target: &PathBuf| target.join(&unit).symlink_metadata().is_ok();
-    let targets = names(&root.join(SYSTEMD));
-    SYSV.iter().any(|level| names(&root.join(level)).iter().any(is_link))
-        || targets.into_iter().map(|name| root.join(SYSTEMD).join(name)).gather().iter().any(is_wanted)
-}
-
-/// What an init system calls it.
-fn service(script: &Script) -> Option<&str> {
-    match script.standard {
-        Standard::Systemd => script.arguments.first().map(String::as_str),
-        Standard::Lsb | Standard::Ha => script.programs.first()?.file_name()?.to_str(),
-        Standard::Ocf | Standard::Exec => None,
-    }
-}
-
-/// What is in a directory; nothing if there is none.
-fn names(directory: &Path) -> Vec<OsString> {
-    let entries = fs::read_dir(directory).ok().into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name()).gather()
+    let Some(service) = script.service().filter(|_| is_of_boot) else { return false };
+    let unit = if service.contains('.') { service.to_owned() } else { format!("{service}.service") };
+    let is_link = |name: String| name.strip_prefix('S').and_then(|name| name.get(2..)) == Some(service);
+    let systemd = root.join(SYSTEMD);
+    let is_wanted = |target: String| systemd.join(target).join(&unit).symlink_metadata().is_ok();
+    SYSV.iter().any(|level| names_in(&root.join(level)).any(is_link)) || names_in(&systemd).any(is_wanted)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use crosswire::time::Span;

@@ -8,7 +8,7 @@ use crosswire::quorum::timing::Proof;
 use super::proof::line;
 use crate::gather::Gather;
 use crate::plain;
-use crate::settings::{GroupSettings, Script, Settings, Standard, StopFailure, exact};
+use crate::settings::{GroupSettings, Script, Settings, StopFailure, exact};
 
 pub(super) fn write_groups(settings: &Settings, proof: &Proof, out: &mut String) -> fmt::Result {
     writeln!(out, "\nGroups")?;
@@ -58,13 +58,7 @@ pub fn is_mounting(name: &str) -> bool {
 }
 
 fn mounts(script: &Script) -> bool {
-    match script.standard {
-        Standard::Systemd => script.arguments.first().is_some_and(|unit| is_mounting(unit)),
-        Standard::Lsb | Standard::Ocf | Standard::Ha | Standard::Exec => {
-            let name = script.programs.first().and_then(|program| program.file_name());
-            name.is_some_and(|name| is_mounting(&name.to_string_lossy()))
-        }
-    }
+    script.service().is_some_and(is_mounting)
 }
 
 fn write_exclusive(

@@ -126,7 +126,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     if options.offline {
         let _ = writeln!(
             note,
-            "\nOK: the file is sound for {whom}. The file alone was read: no box was looked at."
+            "\n{OK}the file is sound for {whom}. The file alone was read: no box was looked at."
         );
         return Ok(note);
     }

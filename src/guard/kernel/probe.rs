@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use crate::gather::Gather;
-use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
+use crate::guard::kernel::ethernet::{Hears, Listener, Outlet, Sender};
 use crate::guard::kernel::packets::{open_query, query};
 use crate::settings::{PathDevice, Settings, VirtualAddress};
 
@@ -44,12 +44,12 @@ pub fn ask_for_peers(sender: &Sender, settings: &Settings) {
 }
 
 fn ask_for(sender: &Sender, address: &VirtualAddress) -> nix::Result<()> {
-    ask(sender, &address.interface, address.ip, None)?;
+    let outlet = sender.outlet(&address.interface)?;
+    ask_by(sender, &outlet, address.ip, None)?;
     let Some(vmac) = &address.vmac else { return Ok(()) };
     // The kernel hands a macvlan what is for everybody through a queue, late on a busy box: its silence would
     // seem to say that the address is gone. What is for the macvlan alone reaches it at once, as what is for
     // the peer's own address does.
-    let outlet = sender.outlet(&address.interface)?;
     let mut frame = query(address.ip, None, outlet.mac);
     frame.get_mut(..vmac.mac.len()).into_iter().for_each(|to| to.copy_from_slice(&vmac.mac));
     sender.send(&outlet, &frame)
@@ -62,9 +62,12 @@ fn ask_for_peer(sender: &Sender, interface: &str, local: IpAddr, peer: IpAddr) -
 
 /// Asks who has an address, in every form that is answered; `local` is the source of a question over IPv6.
 pub fn ask(sender: &Sender, interface: &str, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
-    let outlet = sender.outlet(interface)?;
-    sender.send(&outlet, &query(ip, local, outlet.mac))?;
-    open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(&outlet, &frame))
+    ask_by(sender, &sender.outlet(interface)?, ip, local)
+}
+
+fn ask_by(sender: &Sender, outlet: &Outlet, ip: IpAddr, local: Option<Ipv6Addr>) -> nix::Result<()> {
+    sender.send(outlet, &query(ip, local, outlet.mac))?;
+    open_query(ip, outlet.mac).map_or(Ok(()), |frame| sender.send(outlet, &frame))
 }
 
 /// Opens the listeners of one interface: one for each protocol in which an answer may come, each with whether

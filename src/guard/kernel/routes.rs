@@ -12,7 +12,7 @@
 //!
 //! Every route and rule is marked as ours (`proto 194` in `ip route` and `ip rule`), and only such ones are
 //! removed; a kernel before Linux 4.17 marks no rules. A route of the operator's to the same network with the
-//! same metric is never replaced, nor such a rule: then the group cannot be held, and the log says why.
+//! same metric is never replaced, nor such a rule: then the group is held without ours, and the log says so.
 //!
 //! What a node has while it does not serve the group has no lifetime, and stands in nobody's way: what cannot
 //! be added is said, and tried again.

@@ -14,7 +14,7 @@ use crosswire::time::Span;
 use super::error::{Report, quote};
 use super::needs::Thing;
 use super::nodes::{Node, check_interfaces};
-use super::routes::{self, MAX_ROUTES, ROUTES, RULES};
+use super::routes::{self, MAX_ROUTES, Part, ROUTES, RULES};
 use super::script::{self, Patience};
 use super::table::{At, Element, Table};
 use super::values::{MAX_NAME_BYTES, is_name, parse_span};
@@ -257,7 +257,7 @@ impl Plan<'_> {
             self.routes.iter().map(|route| route.value.settings(lan, local)).gather_all()?;
         for route in &mut routes {
             // A gateway is reached as the address is that reaches it.
-            let source = route.source();
+            let source = route.ip(Part::Src);
             let is_source = |address: &&VirtualAddress| {
                 Some(address.ip) == source && address.interface == route.interface
             };
