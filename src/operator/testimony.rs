@@ -7,6 +7,7 @@ use crosswire::time::Span;
 use crosswire::vote::{GroupBits, IDLE_GAP, group_bit};
 
 use super::control::{LASTS, Report};
+use crate::settings::VirtualAddress;
 
 /// Whether the peer is heard on any path.
 pub fn is_heard(report: &Report) -> bool {
@@ -44,7 +45,7 @@ fn is_among_neighbours(report: &Report, index: usize) -> bool {
     let is_heard = |neighbours: &&NeighbourStatus| neighbours.state == Interface::Proven;
     report.node.neighbours.iter().filter(is_heard).any(|neighbours| {
         let name = report.interface(neighbours.interface);
-        addresses.iter().any(|address| address.split_once('@').is_some_and(|(_, on)| on == name))
+        addresses.iter().any(|address| VirtualAddress::place(address).is_some_and(|(_, on)| on == name))
     })
 }
 

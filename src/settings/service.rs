@@ -106,6 +106,15 @@ impl VirtualAddress {
         Self { ip, prefix, interface, label: None, peer: None, needs_carrier: true, vmac: None }
     }
 
+    /// The address and the interface in the text of one, as operators read it; `None` if that is the text of
+    /// something else: of a route or a script.
+    pub fn place(text: &str) -> Option<(IpAddr, &str)> {
+        let (ip, rest) = text.split_once('/')?;
+        let (_, more) = rest.split_once('@')?;
+        // What is said of it beside its place stands behind a blank.
+        Some((ip.parse().ok()?, more.split(' ').next()?))
+    }
+
     /// What the kernel has it on: its interface, or a macvlan there.
     pub fn device(&self) -> &str {
         self.vmac.as_ref().map_or(&self.interface, Vmac::name)
@@ -212,5 +221,24 @@ impl Script {
     /// Its name in logs and status: without parameters, which may hold a password.
     pub fn label(&self) -> &str {
         self.text.split(' ').next().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_an_address_is_read_from_what_operators_read() {
+        for ip in [IpAddr::from([10, 0, 0, 100]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1])] {
+            let plain = VirtualAddress::plain(ip, 24, "eth0".to_owned());
+            let vmac = Some(Vmac::new(None, "lab", "gateway", "eth0"));
+            for address in [plain.clone(), VirtualAddress { vmac, ..plain }] {
+                assert_eq!(VirtualAddress::place(&address.to_string()), Some((ip, "eth0")), "{address}");
+            }
+        }
+        for text in ["route default via 10.0.0.1", "exec:/a/b@c", "lsb:x"] {
+            assert_eq!(VirtualAddress::place(text), None, "{text}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::agent::probe_replies;
 use crate::clock::now;
 use crate::guard::kernel::ethernet::{Hears, Listener, Sender};
 use crate::guard::kernel::probe;
+use crate::settings::VirtualAddress;
 use crate::settings::neighbours::is_own;
 
 /// Time between two questions: a measured time may be too long by this much.
@@ -37,7 +38,9 @@ impl Watch {
     /// # Errors
     /// What the kernel says, such as `PermissionDenied`.
     pub fn open(contents: &[String]) -> io::Result<Option<Self>> {
-        let Some((ip, interface)) = contents.iter().find_map(|held| address(held)) else { return Ok(None) };
+        let Some((ip, interface)) = contents.iter().find_map(|held| VirtualAddress::place(held)) else {
+            return Ok(None);
+        };
         let hears = if ip.is_ipv4() { Hears::Arp } else { Hears::NeighbourDiscovery };
         let listener = Listener::open(interface, hears, &[ip])?;
         let (sender, interface) = (Sender::open()?, interface.to_owned());
@@ -76,23 +79,5 @@ impl Watch {
         let at = now();
         self.longest = self.longest.max(at.since(self.seen_at));
         self.seen_at = at;
-    }
-}
-
-/// `10.0.0.100/24@eth0`
-fn address(held: &str) -> Option<(IpAddr, &str)> {
-    let (ip, rest) = held.split_once('/')?;
-    Some((ip.parse().ok()?, rest.split_once('@')?.1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_address_of_a_group_is_found_among_all_that_it_holds() {
-        assert_eq!(address("10.0.0.100/24@eth0"), Some(([10, 0, 0, 100].into(), "eth0")));
-        assert_eq!(address("fd00::1/64@eth1").map(|(ip, _)| ip.is_ipv6()), Some(true));
-        assert_eq!(["route default via 10.0.0.1", "exec:/a/b@c", "lsb:x"].map(address), [None; 3]);
     }
 }
