@@ -278,12 +278,13 @@ impl World {
         let is_up = |world: &Self, path: PathId| world.links[path.index()].has_carrier(side);
         let home = self.home();
         let has_carrier = home.is_none_or(|path| is_up(self, path));
-        self.watch.dark[side.index()][0] = !has_carrier;
+        // What is overdue goes by what was known before.
         self.step(side, Event::Interface(0, has_carrier));
+        self.watch.dark[side.index()][0] = !has_carrier;
         for (interface, group) in (1_u8..).zip(self.setup.policy.group_ids()) {
             let has_own = self.boxes[side.index()].own_links[group.index()];
-            self.watch.dark[side.index()][usize::from(interface)] = !has_own;
             self.step(side, Event::Interface(interface, has_own));
+            self.watch.dark[side.index()][usize::from(interface)] = !has_own;
             // The shipped node reads the carrier of a group off its interfaces, as all of them have a place.
             if self.rule != Rule::Crosswire {
                 self.step(side, Event::Carrier(group, has_carrier && has_own));

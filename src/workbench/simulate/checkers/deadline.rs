@@ -2,7 +2,7 @@
 //! and with a witness in sight; a node that takes over from a silent peer has seen a witness since it last
 //! heard that peer.
 
-use crosswire::config::{InJeopardy, MAX_WITNESSES};
+use crosswire::config::{InJeopardy, MAX_WITNESSES, PathTiming, Policy};
 use crosswire::pair::{GroupId, PathId, Role, Side};
 use crosswire::quorum::timing;
 use crosswire::reasons::TakeReason;
@@ -91,6 +91,18 @@ impl World {
 
     pub(super) fn longest_late_after(&self, side: Side) -> Span {
         self.file(side).longest_late_after()
+    }
+
+    /// The longest late_after of any path, as whoever goes by its own file and knows the other one's dead_after
+    /// reckons it.
+    pub(super) fn slowest_late_after(&self) -> Span {
+        let of = |policy: &Policy, path: PathId| {
+            let PathTiming { late_after, dead_after, .. } = policy.paths[path.index()].timing;
+            late_after.fraction(self.slower_dead_after(path).as_us(), dead_after.as_us())
+        };
+        let all =
+            self.setup.policies().flat_map(|policy| policy.path_ids().map(move |path| of(policy, path)));
+        all.max().unwrap_or_default()
     }
 
     /// When the newest request that a counting witness answered left; `None` if none counts.

@@ -39,8 +39,7 @@ impl World {
                 && local + interval + interval < alone_from
         };
         // A peer that is heard by a slow path acknowledges slowly; beats tell which file is the slower one.
-        let all = self.setup.policies().map(crosswire::config::Policy::longest_late_after);
-        let late_after = all.max().unwrap_or_default() + interval;
+        let late_after = self.slowest_late_after() + interval;
         let is_heard = hearing.heard_at.is_some_and(|at| self.now.since(at) <= late_after);
         // After a stall the questions have to be asked anew.
         let has_run = self.boxes[side.index()].works.is_good_for(self.now, self.dead_afters().0 + RESTARTS);

@@ -2,6 +2,7 @@
 //! of two actives is the one with the lower term.
 
 use crosswire::custody::HeldGroup;
+use crosswire::health::PathState;
 use crosswire::pair::{GroupId, Role, Side};
 use crosswire::quorum::record::Record;
 use crosswire::reasons::{ReleaseReason, TakeReason};
@@ -20,8 +21,13 @@ impl World {
             }
             Record::Releasing { reason: ReleaseReason::WitnessUnseen, .. }
             | Record::Releasing { reason: ReleaseReason::UnheardByPeer, .. }
-            | Record::Releasing { reason: ReleaseReason::CutOff, .. }
             | Record::Releasing { reason: ReleaseReason::NotGranted, .. } => self.check_promise(side),
+            Record::Releasing { reason: ReleaseReason::CutOff, evidence, .. } => {
+                // To a peer that is heard it is handed over, and no deadline has to be over.
+                if !evidence.paths.contains(&PathState::OnTime) {
+                    self.check_promise(side);
+                }
+            }
             Record::Releasing { group, reason: ReleaseReason::NoCarrier, .. } => {
                 self.check_promise(side);
                 self.check_darkness(side, group);
