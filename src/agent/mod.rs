@@ -51,6 +51,7 @@ use crate::logger;
 use crate::operator::control::{Answer, WatchdogReport};
 use crate::operator::restraint::SavedRestraint;
 use crate::operator::words::Names;
+use crate::settings::neighbours::KernelTables;
 use crate::settings::{GroupSettings, PathDevice, PathSettings, Settings};
 use control::Control;
 use drops::Drops;
@@ -153,8 +154,9 @@ pub fn run(
     sockets: Sockets,
     inheritance: Option<Inheritance>,
     saved: SavedRestraint,
+    tables: KernelTables,
 ) -> u8 {
-    let mut agent = Agent::new(settings, keys, entropy, sockets);
+    let mut agent = Agent::new(settings, keys, entropy, (sockets, tables));
     if inheritance.as_ref().is_some_and(|inheritance| agent.succeed(inheritance, saved.restraint)) {
         agent.reason = saved.reason;
     } else {
@@ -168,7 +170,12 @@ pub fn run(
 }
 
 impl<'a> Agent<'a> {
-    fn new(settings: &'a Settings, keys: &[Key], entropy: Entropy, sockets: Sockets) -> Self {
+    fn new(
+        settings: &'a Settings,
+        keys: &[Key],
+        entropy: Entropy,
+        (sockets, tables): (Sockets, KernelTables),
+    ) -> Self {
         let policy = settings.policy.clone();
         let frame_bytes = heartbeat_bytes(policy.paths.len(), policy.groups.len(), settings.interfaces.len());
         let max_queued_bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
@@ -198,7 +205,7 @@ impl<'a> Agent<'a> {
             effects: Box::default(),
             spare: Some(Box::default()),
             listeners: Vec::new(),
-            neighbourhood: Neighbourhood::new(),
+            neighbourhood: Neighbourhood::new(tables),
             peer_macs: [None; MAX_PATHS],
             twins: Vec::new(),
             guard: GuardEnd::new(sockets.guard),

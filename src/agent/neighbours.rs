@@ -20,9 +20,7 @@ use super::probe_replies::{self, ProbeReply};
 use crate::clock;
 use crate::gather::{Gather, sort_by_key};
 use crate::guard::kernel::packets::{Mac, query};
-use crate::settings::neighbours::{
-    addresses_of_box, default_gateway, hardware_address, is_link_local, known_to_kernel,
-};
+use crate::settings::neighbours::{KernelTables, addresses_of_box, is_link_local};
 
 /// Most neighbours that are asked in one round.
 const MAX_ASKED: usize = 8;
@@ -113,6 +111,7 @@ pub struct Neighbourhood {
     /// Hardware addresses of this box.
     own: Vec<Mac>,
     claims: Claims,
+    tables: KernelTables,
     /// By interface, a bit where the peer lives whose hardware address is not known yet: what it says there
     /// cannot be told from what a third party says.
     unmet: u32,
@@ -123,8 +122,8 @@ pub struct Neighbourhood {
 }
 
 impl Neighbourhood {
-    /// Hears nobody until it is given sockets.
-    pub const fn new() -> Self {
+    /// Hears nobody until it is given sockets. `tables` says whom the kernel knows.
+    pub const fn new(tables: KernelTables) -> Self {
         Self {
             lookouts: Vec::new(),
             known: Vec::new(),
@@ -132,6 +131,7 @@ impl Neighbourhood {
             places: Vec::new(),
             own: Vec::new(),
             claims: Claims::new(),
+            tables,
             unmet: 0,
             heard: Heard::new(),
             look_at: Instant::ORIGIN,
@@ -161,7 +161,7 @@ impl Neighbourhood {
         self.own = macs.unwrap_or_default();
         if let Some(peer) = peer {
             self.unmet |= bit(interface);
-            let known = hardware_address(name, peer);
+            let known = self.tables.hardware_address(name, peer);
             known.into_iter().for_each(|mac| self.meet_peer(read_at, interface, mac, false));
         }
     }
@@ -265,9 +265,9 @@ impl Neighbourhood {
         }
         let place = self.places.get_mut(usize::from(interface));
         let Some(place) = place.filter(|place| now >= place.learn_at) else { return };
-        (place.gateway, place.learn_at) = (default_gateway(name), now + LEARNS_EVERY);
+        (place.gateway, place.learn_at) = (self.tables.gateway(name), now + LEARNS_EVERY);
         if self.known.iter().all(|known| known.interface != interface) {
-            for ip in known_to_kernel(name).into_iter().take(MAX_ASKED) {
+            for ip in self.tables.known(name).into_iter().take(MAX_ASKED) {
                 self.remember(Known::new(now, interface, ip, [0; 6]));
             }
         }

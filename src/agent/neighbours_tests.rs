@@ -48,7 +48,7 @@ fn announce(stranger: &Stranger, text: &'static str) {
 fn a_stranger_with_a_service_address_is_no_neighbour() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         lookout(&mut neighbourhood);
         announce(&stranger, SERVED);
         assert!(heard(&mut neighbourhood).is_empty() && neighbourhood.known.is_empty());
@@ -61,7 +61,7 @@ fn a_stranger_with_a_service_address_is_no_neighbour() {
 fn a_neighbour_that_was_heard_is_asked_and_its_answer_counts_from_the_question() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         lookout(&mut neighbourhood);
         stranger.run(|| {
             let theirs = THERE.map(address);
@@ -94,7 +94,7 @@ fn a_neighbour_that_was_heard_is_asked_and_its_answer_counts_from_the_question()
 fn a_hardware_address_that_both_nodes_share_is_no_neighbours() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         lookout(&mut neighbourhood);
         let vmac = [2, 0, 0x5e, 0, 1, 0x33];
         let says = move || {
@@ -120,7 +120,7 @@ fn a_hardware_address_that_both_nodes_share_is_no_neighbours() {
 fn the_peer_and_this_box_are_no_neighbours() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         lookout(&mut neighbourhood);
         let say = || {
             stranger.run(|| {
@@ -148,7 +148,7 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
     in_namespace(|| {
         let stranger = Stranger::behind("near");
         for is_peer in [false, true] {
-            let mut neighbourhood = Neighbourhood::new();
+            let mut neighbourhood = Neighbourhood::new(KernelTables::default());
             lookout(&mut neighbourhood);
             neighbourhood.unmet = 1;
             stranger.run(|| {
@@ -166,7 +166,7 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
 
 #[test]
 fn who_was_only_heard_never_takes_the_place_of_who_has_answered() {
-    let mut neighbourhood = Neighbourhood::new();
+    let mut neighbourhood = Neighbourhood::new(KernelTables::default());
     let known = |number: u8, answered: bool| Known {
         answered_at: answered.then(|| Instant::from_us(u64::from(number))),
         ..host(Instant::ORIGIN, number)
@@ -201,7 +201,7 @@ const PEER: Mac = [2, 0, 0, 0, 0, 2];
 
 /// The peer has said twice where it lives, and a router is known.
 fn met() -> Neighbourhood {
-    let mut neighbourhood = Neighbourhood::new();
+    let mut neighbourhood = Neighbourhood::new(KernelTables::default());
     neighbourhood.meet_peer(at(0), 0, PEER, false);
     neighbourhood.meet_peer(at(5), 0, PEER, false);
     neighbourhood.remember(host(at(6), 254));
@@ -231,7 +231,7 @@ fn whoever_is_known_by_a_link_local_address_alone_or_serves_may_be_the_peer() {
 
 #[test]
 fn who_claims_the_address_of_a_neighbour_that_has_answered_does_not_take_its_place() {
-    let mut neighbourhood = Neighbourhood::new();
+    let mut neighbourhood = Neighbourhood::new(KernelTables::default());
     neighbourhood.remember(Known { answered_at: Some(at(1)), ..host(at(1), 254) });
     neighbourhood.remember(Known { mac: [2; 6], ..host(at(2), 254) });
     assert_eq!(neighbourhood.known[0].mac, ROUTER);
@@ -258,7 +258,7 @@ fn series(neighbourhood: &mut Neighbourhood, from: Instant) -> Vec<Vec<u8>> {
 #[test]
 fn five_rounds_ask_the_gateway_each_time_and_everybody_who_is_known_once() {
     for has_answered in [false, true] {
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         gateway_is(&mut neighbourhood, 254);
         // Twelve that have left since; the gateway was heard first, and had to make room.
         neighbourhood.remember(host(at(0), 254));
@@ -279,7 +279,7 @@ fn five_rounds_ask_the_gateway_each_time_and_everybody_who_is_known_once() {
 
 #[test]
 fn where_nobody_has_answered_yet_the_gateway_is_asked_first_and_then_who_was_heard_last() {
-    let mut neighbourhood = Neighbourhood::new();
+    let mut neighbourhood = Neighbourhood::new(KernelTables::default());
     gateway_is(&mut neighbourhood, 5);
     (1..=12).for_each(|number| neighbourhood.remember(host(at(u64::from(number)), number)));
     let rounds = series(&mut neighbourhood, at(20));
@@ -288,7 +288,7 @@ fn where_nobody_has_answered_yet_the_gateway_is_asked_first_and_then_who_was_hea
 
 #[test]
 fn a_cut_off_interface_is_tried_with_several() {
-    let mut neighbourhood = Neighbourhood::new();
+    let mut neighbourhood = Neighbourhood::new(KernelTables::default());
     (1..=12).for_each(|number| neighbourhood.remember(host(at(u64::from(number)), number)));
     let once_a_second = (20..23).map(|s| neighbourhood.whom_to_ask(at(s), 0, "near").len());
     assert_eq!(once_a_second.collect::<Vec<_>>(), [1, MAX_ASKED, MAX_ASKED]);
@@ -300,7 +300,7 @@ fn a_cut_off_interface_is_tried_with_several() {
 fn an_answer_that_comes_while_another_interface_is_asked_counts() {
     in_namespace(|| {
         let stranger = Stranger::behind("near");
-        let mut neighbourhood = Neighbourhood::new();
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
         lookout(&mut neighbourhood);
         neighbourhood.remember(Known::new(clock::now(), 0, address("10.9.0.2/24@far").ip, [0; 6]));
         let asked_at = clock::now();

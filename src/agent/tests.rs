@@ -21,6 +21,7 @@ use std::os::fd::AsRawFd;
 use super::*;
 use crate::ipc::{FromGuard, MAX_DATAGRAM_BYTES, MAX_MESSAGE_BYTES, ToGuard};
 use crate::settings::VirtualAddress;
+use crate::settings::neighbours::KernelTables;
 #[cfg(feature = "cable-test")]
 use crate::tty::test_protocol;
 
@@ -31,7 +32,7 @@ fn agent_of<'a>(
     entropy: Entropy,
     (guard, control): (OwnedFd, OwnedFd),
 ) -> Agent<'a> {
-    Agent::new(settings, key, entropy, Sockets { guard, control, members: None })
+    Agent::new(settings, key, entropy, (Sockets { guard, control, members: None }, KernelTables::default()))
 }
 
 /// Counts what the calling thread allocates.

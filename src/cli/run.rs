@@ -26,6 +26,7 @@ use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::{recall, restraint};
+use crate::settings::neighbours::KernelTables;
 use crate::settings::{KeyFile, Settings};
 use crate::sys::names;
 use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks};
@@ -271,6 +272,7 @@ fn be_agent(
     // Entropy is drawn while there is a /dev, and the restraint is read while this process may.
     let entropy = draw_entropy(keys);
     let restraint = restraint::of_run(run_dir, clock::now());
+    let tables = KernelTables::open();
     match privileges::drop_all(run_dir, 0) {
         Ok(dropped) => {
             for kept in dropped.kept {
@@ -283,7 +285,9 @@ fn be_agent(
         }
     }
     match (entropy, sockets) {
-        (Ok(entropy), Ok(sockets)) => agent::run(settings, keys, entropy, sockets, inheritance, restraint),
+        (Ok(entropy), Ok(sockets)) => {
+            agent::run(settings, keys, entropy, sockets, inheritance, restraint, tables)
+        }
         (Err(error), _) => {
             error!("the kernel gives no random numbers: {error}");
             REFUSED

@@ -1,8 +1,8 @@
 //! What this box's kernel knows of an interface: which of its own addresses are there, and who else can be.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
@@ -16,7 +16,7 @@ use crate::gather::Gather;
 /// Prefix lengths that leave room for two boxes.
 const V4_FOR_TWO: u32 = 30;
 const V6_FOR_TWO: u32 = 126;
-/// How much of the kernel's routes is read.
+/// How much of each of the kernel's tables is read.
 const READ_BYTES: usize = 4_096;
 
 /// Every address of this box, with its interface and its network's mask.
@@ -105,25 +105,43 @@ pub fn can_only_be(interface: &str, local: IpAddr, peer: IpAddr) -> bool {
     }
 }
 
-/// The hardware address of somebody on an interface, as the kernel knows it (IPv4).
-pub fn hardware_address(interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
-    let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
-    let (_, text) = resolved(&arp, interface).find(|(known, _)| *known == ip)?;
-    parse_mac(text)
+/// The kernel's tables of routes and of hardware addresses (IPv4; proc(5)): opened while `/proc` is in sight,
+/// and read anew from the beginning by a process that sees no file any more.
+#[derive(Default)]
+pub struct KernelTables {
+    routes: Option<File>,
+    arp: Option<File>,
 }
 
-/// Whom the kernel knows on an interface (IPv4).
-pub fn known_to_kernel(interface: &str) -> Vec<IpAddr> {
-    let arp = fs::read_to_string("/proc/net/arp").unwrap_or_default();
-    resolved(&arp, interface).map(|(ip, _)| ip).gather()
+impl KernelTables {
+    /// Opens both. One that cannot be opened is empty.
+    pub fn open() -> Self {
+        Self { routes: File::open("/proc/net/route").ok(), arp: File::open("/proc/net/arp").ok() }
+    }
+
+    /// The hardware address of somebody on an interface.
+    pub fn hardware_address(&self, interface: &str, ip: IpAddr) -> Option<[u8; 6]> {
+        let top = top_of(self.arp.as_ref());
+        let (_, text) = resolved(&top, interface).find(|(known, _)| *known == ip)?;
+        parse_mac(text)
+    }
+
+    /// Whom the kernel knows on an interface.
+    pub fn known(&self, interface: &str) -> Vec<IpAddr> {
+        resolved(&top_of(self.arp.as_ref()), interface).map(|(ip, _)| ip).gather()
+    }
+
+    /// The gateway of an interface: the default one, which is at the top, or else one that is there.
+    pub fn gateway(&self, interface: &str) -> Option<IpAddr> {
+        gateway(&top_of(self.routes.as_ref()), interface)
+    }
 }
 
-/// The gateway of an interface (IPv4): the default one, which is at the top, or else one that is there. A
-/// router may know a million routes: they are not all read.
-pub fn default_gateway(interface: &str) -> Option<IpAddr> {
+/// The first lines of a table. A router may know a million routes: they are not all read.
+fn top_of(table: Option<&File>) -> String {
     let mut top = [0; READ_BYTES];
-    let length = File::open("/proc/net/route").and_then(|mut file| file.read(&mut top)).unwrap_or(0);
-    gateway(str::from_utf8(top.get(..length)?).ok()?, interface)
+    let length = table.and_then(|file| file.read_at(&mut top, 0).ok()).unwrap_or(0);
+    String::from_utf8_lossy(top.get(..length).unwrap_or_default()).into_owned()
 }
 
 /// The first gateway of an interface in `/proc/net/route`: name, destination, gateway, ..

@@ -9,7 +9,7 @@ use crosswire::time::Instant;
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
-use crate::lab::setup::Setup;
+use crate::lab::setup::{PREFIX, Setup, VIP, client_address};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Scene, at_most};
@@ -59,6 +59,25 @@ fn row_27_silent_port_of_the_active() {
         });
         scene.settle(Side::B);
         scene.assert_never_both();
+    });
+}
+
+/// No fault. On the second LAN nobody speaks by himself but the nodes; their kernels know a gateway there.
+/// Required: each node asks it, and knows that somebody else is there.
+#[test]
+fn a_gateway_that_never_speaks_is_asked() {
+    testing::in_fair_lab(|| {
+        let addresses = vec![format!("{VIP}/{PREFIX}@eth0"), format!("10.78.0.100/{PREFIX}@eth1")];
+        let mut scene = Scene::new(Setup { second_lan: true, addresses, ..Setup::default() });
+        for side in [Side::A, Side::B] {
+            scene.at_node(side, &format!("ip route add default via {}", client_address(1)));
+            scene.begin(side);
+        }
+        for side in [Side::A, Side::B] {
+            scene.expect_soon("a gateway that was asked", PATIENCE, |scene| {
+                status(scene, side).contains("eth1      neighbours answer")
+            });
+        }
     });
 }
 
