@@ -274,7 +274,8 @@ fn be_agent(
     let restraint = restraint::of_run(run_dir, clock::now());
     let tables = KernelTables::open();
     match privileges::drop_all(run_dir, 0) {
-        Ok(dropped) => {
+        Ok(mut dropped) => {
+            dropped.drop_calls();
             for kept in dropped.kept {
                 warn!("the agent could not give up {kept}");
             }

@@ -17,7 +17,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, setgroups, setresgid, setresuid};
 use thiserror::Error;
 
-use crate::sys::{capabilities, names};
+use crate::sys::{calls, capabilities, names};
 
 /// The agent's user, where it exists.
 const USER: &str = "crosswire";
@@ -94,6 +94,11 @@ fn own_ids(begin: u32, is_known: impl Fn(u32) -> bool) -> (Uid, Gid) {
 }
 
 impl Dropped {
+    /// Gives up every system call that the agent does not need. `no_new_privs` has to be set.
+    pub fn drop_calls(&mut self) {
+        self.note("other system calls", calls::restrict().map_err(io::Error::from));
+    }
+
     fn note(&mut self, what: &str, outcome: io::Result<()>) {
         if let Err(error) = outcome {
             self.kept.push(format!("{what} ({error})"));
@@ -236,6 +241,37 @@ mod tests {
             );
             assert_eq!(report, expected);
         });
+    }
+
+    /// Where assertions are compiled in, a call that is not among the agent's ends it.
+    #[test]
+    fn a_call_that_the_agent_does_not_make_is_refused() {
+        use nix::sys::wait::{WaitStatus, waitpid};
+        in_namespace(|| {
+            let run_dir = tempfile::tempdir().expect("a directory");
+            let ends = |call: fn() -> bool| match fork().expect("forked") {
+                ForkResult::Parent { child } => waitpid(child, None).expect("it ends"),
+                ForkResult::Child => {
+                    let mut dropped = drop_all(run_dir.path(), 0).expect("dropped");
+                    dropped.drop_calls();
+                    leave(i32::from(!dropped.kept.iter().all(|kept| !kept.contains("calls")) || !call()))
+                }
+            };
+            let is_well = |status| matches!(status, WaitStatus::Exited(_, 0));
+            let asks_for_addresses = || !crate::settings::neighbours::addresses_of_box().is_empty();
+            assert!(is_well(ends(|| clock_is_read())) && is_well(ends(asks_for_addresses)));
+            let opens_a_file = || fs::File::open("/x").is_err();
+            let opens_a_socket =
+                || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None).is_err();
+            for call in [opens_a_file, opens_a_socket] {
+                let status = ends(call);
+                assert!(matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{status:?}");
+            }
+        });
+    }
+
+    fn clock_is_read() -> bool {
+        now() > crosswire::time::Instant::ORIGIN
     }
 
     #[test]
