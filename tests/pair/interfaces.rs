@@ -260,6 +260,69 @@ fn a_lan_address_that_is_gone_is_named() {
     });
 }
 
+/// The interface of the LAN path where it can be deleted: eth0 is the laboratory's.
+const BEATS_ON: &str = "lan8";
+/// A path whose interface is back is on time within this, however long it was away.
+const PATH_BACK_MS: u64 = 500;
+
+/// What makes it, switches it on, and gives it the node's address.
+fn make_lan(side: Side) -> [String; 3] {
+    [
+        format!("/sbin/ip link add link eth0 name {BEATS_ON} type macvlan mode bridge"),
+        format!("ip link set {BEATS_ON} up"),
+        format!("ip address add {}/24 dev {BEATS_ON}", node_address(side, 3)),
+    ]
+}
+
+/// A pair that beats on it.
+fn beating_on_another() -> Scene {
+    let mut scene = Scene::new(Setup::default());
+    for side in BOTH {
+        scene.rewrite(side, "[lan]\ninterface = \"eth0\"", &format!("[lan]\ninterface = \"{BEATS_ON}\""));
+        for node in BOTH {
+            let lan = |number| format!("lan = \"{}\"", node_address(node, number));
+            scene.rewrite(side, &lan(0), &lan(3));
+        }
+        // Or eth0 would answer for it.
+        scene.at_node(side, "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore");
+        make_lan(side).iter().for_each(|line| scene.at_node(side, line));
+        scene.begin(side);
+    }
+    scene.settle(Side::A);
+    scene
+}
+
+/// Fault: the interface of a LAN path is deleted, and made anew when the path is tried seldom: its address
+/// comes last, or before it is switched on. Required: the path is on time again at once, not with its next try;
+/// nothing moves.
+#[test]
+fn a_lan_path_is_back_as_soon_as_its_interface_is() {
+    if !testing::has_tools(&["/sbin/ip"]) {
+        return;
+    }
+    testing::in_fair_lab(|| {
+        let scene = beating_on_another();
+        let start = now();
+        for (side, order) in [(Side::B, [0, 1, 2]), (Side::A, [0, 2, 1])] {
+            scene.at_node(side, &format!("ip link delete {BEATS_ON}"));
+            scene.expect_soon("seldom tries", PATIENCE, |scene| {
+                let said = unwrapped(&scene.say(side, &["status"]).text);
+                (6..=8).any(|wait_s| said.contains(&format!("again in {wait_s} s")))
+            });
+            let lines = make_lan(side);
+            order.iter().for_each(|step| scene.at_node(side, &lines[*step]));
+            let back = now();
+            let healed = scene.expect_soon("the path", PATIENCE, |scene| {
+                BOTH.iter().all(|side| scene.path_state(*side, 1) == "on time")
+            });
+            println!("LAN path of {side:?}: on time {} after its interface was back", healed.since(back));
+            assert!(healed.since(back) <= at_most(PATH_BACK_MS), "only after {}", healed.since(back));
+        }
+        scene.settle(Side::A);
+        scene.assert_nothing_moved(Side::A, start);
+    });
+}
+
 /// Fault: IPv6 is switched off on the standby, on an interface of the group that has no IPv6 address there.
 /// Required: both nodes say that the second one could not take the group, before it has to; and that it can
 /// again.

@@ -1,5 +1,6 @@
 //! A hardware address that both nodes share: a client whose ARP entry never changes is served by either node.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::process::Command;
 use std::thread;
 
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
+use crate::lab::ping::Ping;
 use crate::lab::rtnl::VethEnd;
 use crate::lab::setup::{GROUP, PREFIX, Setup, VIP};
 use crate::lab::testing;
@@ -297,5 +299,112 @@ fn the_mtu_follows_that_of_the_interface_below() {
             scene.at_node(Side::B, &format!("ip link set eth0 mtu {mtu}"));
             scene.expect_soon(mtu, PATIENCE, |scene| has(scene, mtu));
         }
+    });
+}
+
+/// The IPv6 service address, in a network in which everybody has one of his own, and the client's.
+const V6: IpAddr = v6(0x100);
+const V6_PREFIX: u8 = 64;
+/// The link-local one, which clients have for their way out.
+const WAY_OUT: &str = "fe80::1";
+
+const fn v6(host: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0xfd78, 0, 0, 0, 0, 0, 0, host))
+}
+
+/// A pair whose IPv6 address has a hardware address of its own, and whose IPv4 address has none, before a
+/// client that never changes its entry for it; what that client has seen.
+fn serving_v6() -> (Scene, Ping) {
+    let shared = [V6.to_string(), WAY_OUT.to_owned()]
+        .map(|ip| format!("{{ address = \"{ip}/{V6_PREFIX}@eth0\", vmac = {VMAC:?} }}"))
+        .join(", ");
+    let mut scene = Scene::new(Setup::default());
+    for (side, host) in [(Side::A, 1), (Side::B, 2)] {
+        scene.rewrite(side, &plain(), &format!("{}, {shared}", plain()));
+        let (rtnl, interface) = (scene.namespace(side).rtnl(), scene.interface(side));
+        rtnl.add_address(interface, v6(host), V6_PREFIX, None).expect("a node's own");
+        // A router's kernel has more to say.
+        scene.at_node(side, "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
+    }
+    let index = scene.switch().node_interface(scene.client_port(0));
+    scene.client().rtnl().add_address(index, v6(0x10), V6_PREFIX, None).expect("the client's own");
+    let mut freeze = Command::new("/sbin/ip");
+    freeze.args([
+        "-6",
+        "neigh",
+        "replace",
+        &V6.to_string(),
+        "lladdr",
+        VMAC,
+        "nud",
+        "permanent",
+        "dev",
+        "eth0",
+    ]);
+    scene.client().command_in(&mut freeze).expect("the client's namespace");
+    let frozen = run(freeze);
+    assert_eq!(frozen.code, Some(0), "{frozen:?}");
+    BOTH.into_iter().for_each(|side| scene.begin(side));
+    scene.settle(Side::A);
+    // Who has no link-local address yet asks for no neighbour.
+    scene.expect_soon("boxes with their own addresses", PATIENCE, |scene| {
+        BOTH.iter().all(|side| ask(scene, *side, "/sbin/ip -6 address show tentative").text.is_empty())
+    });
+    let ping = Ping::start(scene.client(), V6, scene.setup().ping_step).expect("a client");
+    ping.wait_for_answer_after(now(), PATIENCE).expect("it is served");
+    (scene, ping)
+}
+
+/// Waits until that node alone has the IPv6 address and the client has had answers for a second; the client
+/// was served but for so long, and the switch knows one place.
+fn expect_v6(scene: &Scene, ping: &Ping, side: Side, (since, limit_ms): (Instant, u64)) {
+    let held = scene.log().wait_for(V6, Wanted::Only(side), PATIENCE).unwrap_or_else(|e| panic!("{e}"));
+    ping.wait_for_answer_after(held, PATIENCE).expect("it is served");
+    thread::sleep(ms(LAST_WORDS_MS));
+    let outage = ping.longest_gap_since(since);
+    println!("vmac: IPv6, to {side:?}: the frozen client waited for {outage}");
+    assert!(outage <= at_most(limit_ms), "the client was not served for {outage}");
+    assert_eq!(scene.switch().learned(0, OCTETS), Some(scene.port(side, 0)), "{side:?} serves");
+    let overlap = scene.log().overlap(V6).expect("the observer lost nothing");
+    assert_eq!(overlap, Span::ZERO, "both kernels held {V6}");
+    let said = scene.at_client(&["ping6", "-c", "1", "-W", "1", &format!("{WAY_OUT}%eth0")]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+/// Operator: handover and back; then the active node loses its power. Required: what is required of IPv4, of
+/// a client whose IPv6 neighbour entry never changes.
+#[test]
+fn a_frozen_ipv6_client_is_served_by_either_node() {
+    if !testing::has_tools(&["/sbin/ip"]) {
+        return;
+    }
+    testing::in_fair_lab(|| {
+        let (mut scene, ping) = serving_v6();
+        for (from, to) in [(Side::A, Side::B), (Side::B, Side::A)] {
+            let since = now();
+            let said = scene.say(from, &["handover", GROUP]);
+            assert_eq!(said.code, Some(0), "{said:?}");
+            expect_v6(&scene, &ping, to, (since, HANDOVER_MS));
+            assert_only_behind(&scene, to);
+        }
+        assert_no_alarm(&scene);
+        let cut = scene.power_cut(Side::A).expect("cut");
+        expect_v6(&scene, &ping, Side::B, (cut, POWER_CUT_MS));
+    });
+}
+
+/// Fault: kill -9 of both processes of the active node. Required: its kernel takes leave of the IPv6 address
+/// at the routers with the shared hardware address, and that draws no client back.
+#[test]
+fn what_a_killed_node_says_of_an_ipv6_address_draws_nobody() {
+    if !testing::has_tools(&["/sbin/ip"]) {
+        return;
+    }
+    testing::in_fair_lab(|| {
+        let (scene, ping) = serving_v6();
+        let killed = now();
+        scene.signal_all(Side::A, Signal::SIGKILL).expect("both are dead");
+        expect_v6(&scene, &ping, Side::B, (killed, KILLED_MS));
+        assert!(has_heard_no(&scene, "claims an address"));
     });
 }

@@ -38,14 +38,18 @@ impl Guard<'_> {
         for event in events {
             match *event {
                 LinkEvent::CameUp(interface) => self.open_listeners(interface),
-                LinkEvent::Carrier(interface, up) => self.tell(&FromGuard::Carrier { interface, up }, None),
+                LinkEvent::Carrier(interface, up) => {
+                    self.tell(&FromGuard::Carrier { interface, up }, None);
+                    let name = self.settings.interfaces.get(usize::from(interface));
+                    self.open_lans(|_, on| Some(on) == name);
+                }
                 LinkEvent::Macvlan => self.look_from = self.look_from.min(now() + SETTLES),
                 LinkEvent::AddressThere(seen) => {
                     let to_renew = self.addresses.note_seen(seen);
                     to_renew.into_iter().for_each(|first| self.tell_missing(|ip| ip == first));
                     let is_put = self.addresses.is_put(seen.place);
                     self.owe_look(|address, is_held| address.ip == seen.place.ip && !(is_held && is_put));
-                    self.look_at_lans(|ip| ip == seen.place.ip, |_| false);
+                    self.open_lans(|ip, _| ip == seen.place.ip);
                 }
                 LinkEvent::AddressGone(seen) => {
                     self.addresses.note_gone(seen.place);
@@ -83,8 +87,18 @@ impl Guard<'_> {
         }
     }
 
-    /// Looks at the LAN paths. If our own address on one has gone, its path is blind until it is back; and a
-    /// path may wait for an address that is there now.
+    /// Opens the LAN paths that wait for what is there now: their address, or that their interface is switched
+    /// on. Either may come last. One that cannot be opened yet keeps its turn.
+    fn open_lans(&mut self, is_meant: impl Fn(IpAddr, &String) -> bool) {
+        for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
+            let is_one = matches!(&path.device, PathDevice::Lan { local, interface, .. } if is_meant(*local, interface));
+            if is_one && self.unopened.has(id) && has_own_address(path) {
+                self.reopen(id);
+            }
+        }
+    }
+
+    /// Looks at the LAN paths. If our own address on one has gone, its path is blind until it is back.
     fn look_at_lans(&mut self, is_meant: impl Fn(IpAddr) -> bool, is_gone: impl Fn(&PathSettings) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
             let is_one = matches!(path.device, PathDevice::Lan { local, .. } if is_meant(local));
