@@ -27,7 +27,7 @@ case "$1" in bound | renew) /sbin/ip address replace "$ip/24" dev "$interface" ;
 "#;
 
 /// The script that firmware-notes/recipes.md wants at that place.
-fn script(place: &str) -> String {
+pub fn script(place: &str) -> String {
     let text = include_str!("../../firmware-notes/recipes.md");
     let mut blocks = text.split("```\n").filter(|block| block.starts_with("#!/bin/sh\n"));
     let found =

@@ -293,8 +293,8 @@ fn beating_on_another() -> Scene {
 }
 
 /// Fault: the interface of a LAN path is deleted, and made anew when the path is tried seldom: its address
-/// comes last, or before it is switched on. Required: the path is on time again at once, not with its next try;
-/// nothing moves.
+/// comes last, or before it is switched on. Required: the path is on time again at once, not with its next
+/// try; nothing moves.
 #[test]
 fn a_lan_path_is_back_as_soon_as_its_interface_is() {
     if !testing::has_tools(&["/sbin/ip"]) {

@@ -14,6 +14,7 @@ mod beats;
 mod cable;
 mod carrier;
 mod comparison;
+mod connections;
 mod crossover;
 mod crowd;
 mod custody;

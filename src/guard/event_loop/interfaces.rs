@@ -87,12 +87,12 @@ impl Guard<'_> {
         }
     }
 
-    /// Opens the LAN paths that wait for what is there now: their address, or that their interface is switched
-    /// on. Either may come last. One that cannot be opened yet keeps its turn.
+    /// Opens the LAN paths that wait for what is there now: their address, or that their interface is
+    /// switched on. Either may come last. One that cannot be opened yet keeps its turn.
     fn open_lans(&mut self, is_meant: impl Fn(IpAddr, &String) -> bool) {
         for (id, path) in (0u8..).map(PathId).zip(&self.settings.paths) {
-            let is_one = matches!(&path.device, PathDevice::Lan { local, interface, .. } if is_meant(*local, interface));
-            if is_one && self.unopened.has(id) && has_own_address(path) {
+            let PathDevice::Lan { local, interface, .. } = &path.device else { continue };
+            if is_meant(*local, interface) && self.unopened.has(id) && has_own_address(path) {
                 self.reopen(id);
             }
         }
