@@ -1,5 +1,5 @@
-//! Which system calls the agent may still make (seccomp(2), filters since Linux 3.5): those that it makes, and
-//! no others. Whoever takes it over by what it parses reaches no other part of the kernel.
+//! Which system calls the agent may still make (seccomp(2), filters since Linux 3.5): those that it makes.
+//! Whoever takes it over by what it parses reaches no other part of the kernel.
 //!
 //! A call that is not allowed fails with `EPERM`, and the agent goes on without it. Where assertions are
 //! compiled in it ends the process instead: the tests of real processes show which call is missing here.

@@ -3,9 +3,9 @@
 //! something of their caller, and say what: `limit_thread_stacks` and `close_all_but`.
 //!
 //! `process.rs` forks, ends and prepares processes, `capabilities.rs`, `calls.rs` and `scheduling.rs` set
-//! what they may do and when they run. `tty.rs`, `interface.rs` and `watchdog.rs` are the ioctls of their devices,
-//! `sockets.rs` is what sockets can do beyond bytes, `datagrams.rs` receives and answers many at a time,
-//! `thread_name.rs` is what musl would make larger, `names.rs` reads /etc/passwd and /etc/group,
+//! what they may do and when they run. `tty.rs`, `interface.rs` and `watchdog.rs` are the ioctls of their
+//! devices, `sockets.rs` is what sockets can do beyond bytes, `datagrams.rs` receives and answers many at a
+//! time, `thread_name.rs` is what musl would make larger, `names.rs` reads /etc/passwd and /etc/group,
 //! `directory.rs` lists a directory.
 
 pub mod calls;

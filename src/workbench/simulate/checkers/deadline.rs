@@ -93,8 +93,8 @@ impl World {
         self.file(side).longest_late_after()
     }
 
-    /// The longest late_after of any path, as whoever goes by its own file and knows the other one's dead_after
-    /// reckons it.
+    /// The longest late_after of any path, as a node reckons it that goes by its own file and knows the other
+    /// one's dead_after.
     pub(super) fn slowest_late_after(&self) -> Span {
         let of = |policy: &Policy, path: PathId| {
             let PathTiming { late_after, dead_after, .. } = policy.paths[path.index()].timing;
