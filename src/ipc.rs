@@ -39,7 +39,7 @@ pub enum ToGuard {
 
 /// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on. Only the
 /// agent's half looks inside; `tests/tidy` makes sure of that.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
 
 impl OpaqueDeposit {

@@ -33,6 +33,7 @@ pub mod simulate;
 mod standby;
 pub mod status;
 mod status_watch;
+mod upgrade;
 mod version;
 pub mod why;
 #[cfg(feature = "witness")]
@@ -84,6 +85,7 @@ static COMMANDS: &[Command] = &[
     command!(standby::OnlineOptions, |options, out| standby::online(options, out).into()),
     command!(maintenance::MaintenanceOptions, |options, out| maintenance::maintenance(options, out).into()),
     command!(reload::ReloadOptions, |options, out| reload::run(options, out).into()),
+    command!(upgrade::UpgradeOptions, |options, out| upgrade::run(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen_witness::run(options, out).into()),
     #[cfg(feature = "witness")]
     command!(witness::WitnessOptions, |options, _| witness::run(options)),

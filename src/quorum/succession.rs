@@ -78,6 +78,8 @@ pub struct Differences {
     pub has_other_witnesses: bool,
     /// Another witness votes, or none.
     pub has_other_vote: bool,
+    /// As bits, the paths of now that are opened otherwise: nothing is known of them.
+    pub other_paths: u8,
     /// By interface of now, its place in the deposit, if it has one; `None`: each has its place.
     pub places: Option<Vec<Option<u8>, MAX_INTERFACES>>,
 }
@@ -87,6 +89,7 @@ impl Differences {
     pub fn add(&mut self, later: Self) {
         self.has_other_witnesses |= later.has_other_witnesses;
         self.has_other_vote |= later.has_other_vote;
+        self.other_paths |= later.other_paths;
         self.places = match (self.places.take(), later.places) {
             (Some(first), Some(then)) => {
                 let place = |at: Option<u8>| first.get(usize::from(at?)).copied().flatten();
@@ -108,9 +111,15 @@ pub struct Promise {
 }
 
 impl Deposit {
-    /// Which witnesses answered says nothing of those of another file, and an interface may have another
-    /// place there. What the voting witness of the old file has granted binds until the peer is heard.
+    /// Which witnesses answered says nothing of those of another file, nor a path of one that is opened
+    /// otherwise, and an interface may have another place there. What the voting witness of the old file has
+    /// granted binds until the peer is heard.
     pub fn adapt(&mut self, differences: &Differences) {
+        for (bit, path) in (0..u8::BITS).zip(&mut self.paths) {
+            if differences.other_paths >> bit & 1 == 1 {
+                *path = PathDeposit::default();
+            }
+        }
         if differences.has_other_witnesses {
             (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
         }
@@ -181,7 +190,7 @@ impl Restraint {
 }
 
 /// What is deposited of one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct GroupDeposit {
     /// Newest term that it knew of.
     pub term: u32,
@@ -282,6 +291,17 @@ mod tests {
         deposit.adapt(&differences);
         assert_eq!(deposit.neighbours, [known(true), known(false), NeighboursDeposit::default()]);
         assert_eq!(deposit.witnesses, largest().witnesses, "nothing else is touched");
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_path_that_is_opened_otherwise() {
+        let mut deposit = largest();
+        let mut differences = Differences { other_paths: 0b10, ..Differences::default() };
+        differences.add(Differences::default());
+        deposit.adapt(&differences);
+        let known = largest().paths;
+        assert_eq!((deposit.paths[0], deposit.paths[1]), (known[0], PathDeposit::default()));
+        assert_eq!(deposit.paths[2..], known[2..]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The agent as the guard has it: a child, the socket pair to it, how it is made, and what it leaves to the
 //! next one.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crosswire::custody::Custody;
 use crosswire::frame::Key;
@@ -31,13 +32,36 @@ pub struct AgentProcess<'a> {
     deposit: OpaqueDeposit,
     /// What the file of the deposit says otherwise than that of now.
     differences: Differences,
+    /// The version of the daemon that was there before, until an agent was started since.
+    upgraded_from: Option<[u8; 3]>,
 }
 
 impl<'a> AgentProcess<'a> {
     /// None yet.
     pub fn new(recipe: Recipe<'a>) -> Self {
         let deposit = OpaqueDeposit::default();
-        Self { recipe, link: None, pid: None, deposit, differences: Differences::default() }
+        let differences = Differences::default();
+        Self { recipe, link: None, pid: None, deposit, differences, upgraded_from: None }
+    }
+
+    /// Goes on with what the last agent of another run of the daemon, of that version, has left.
+    pub fn take_over(&mut self, version: [u8; 3], deposit: &OpaqueDeposit) {
+        (self.upgraded_from, self.deposit) = (Some(version), deposit.clone());
+    }
+
+    /// What was deposited last; none if that was by another file than the one of now.
+    pub fn deposit(&self) -> Option<&OpaqueDeposit> {
+        (self.differences == Differences::default()).then_some(&self.deposit)
+    }
+
+    /// The descriptors that every agent gets.
+    pub fn keeps(&self) -> &[RawFd] {
+        self.recipe.keeps
+    }
+
+    /// The command line of this daemon.
+    pub fn command(&self) -> &[CString] {
+        self.recipe.command
     }
 
     /// Starts one: a child that has nothing of ours but one end of a socket pair.
@@ -65,6 +89,7 @@ impl<'a> AgentProcess<'a> {
         before.thread_set_mask()?;
         if let ForkResult::Parent { child } = forked? {
             self.pid = Some(child);
+            self.upgraded_from = None;
             let mut link = AgentLink::new(ours);
             // Without it the agent is woken by each.
             if let Ok((ours, theirs)) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
@@ -142,6 +167,7 @@ impl<'a> AgentProcess<'a> {
             holdings: custody.holdings().to_vec(),
             last_token: custody.last_token(),
             is_reload: false,
+            upgraded_from: self.upgraded_from,
             is_first: false,
         }
     }

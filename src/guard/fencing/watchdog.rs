@@ -6,14 +6,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use crosswire::quorum::timing::watchdog_announced;
 use crosswire::time::Span;
 use log::{error, info, warn};
+use serde::{Deserialize, Serialize};
 
 use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
+use crate::sys::process::take_over;
 use crate::sys::watchdog::{WatchdogRequest, ask};
 
 /// The most seconds that a beat can announce.
@@ -74,7 +77,7 @@ const PET: u8 = 0;
 const MAGIC_CLOSE: u32 = 0x0100;
 
 /// What is armed, as the agent and the peer have to know it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Armed {
     /// What the driver really set.
     pub timeout_s: u8,
@@ -100,6 +103,21 @@ impl<'a> Watchdog<'a> {
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref().filter(|_| !settings.is_shadow())?;
         Some(Self { wanted, interval: settings.policy.interval(), running: None, said: None })
+    }
+
+    /// The open device, for the program that is executed in the place of this one.
+    pub fn carried(&self) -> Option<(RawFd, Armed)> {
+        match self.running.as_ref()? {
+            (Hardware::Driver(file), armed) => Some((file.as_raw_fd(), *armed)),
+            #[cfg(test)]
+            (Hardware::Pretended(..), _) => None,
+        }
+    }
+
+    /// Goes on with a device that was opened by another run of the guard, and runs.
+    pub fn take_over(&mut self, (descriptor, armed): (RawFd, Armed)) {
+        let device = take_over(descriptor).map(|device| (Hardware::Driver(File::from(device)), armed));
+        self.running = device.ok();
     }
 
     /// Whether it runs.

@@ -9,7 +9,7 @@
 //! leaves from it. The on-link route of its network is one of ours (`routes.rs`), not the kernel's: that may
 //! be the one of a router's advertisement.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crosswire::resource::Fault;
 use crosswire::time::{Instant, Span};
@@ -69,6 +69,10 @@ pub struct Addresses {
     pub(super) has_repeated_rules: bool,
 }
 
+/// An address that was put, for another run of the guard: its interface's name and number; the address, an
+/// IPv4 one as IPv6 has it (RFC 4291, 2.5.5.2), and its prefix length; then what the kernel showed of it last.
+pub type Put = (String, u32, [u8; 16], u8, u32, bool);
+
 /// Where an address is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
@@ -125,6 +129,29 @@ impl Addresses {
             route_fault: None,
             has_repeated_rules: false,
         })
+    }
+
+    /// What was put, for another run of the guard.
+    pub fn put(&self) -> Vec<Put> {
+        let put = self.put.iter().map(|(interface, Seen { place, valid_s, is_secondary })| {
+            let ip = match place.ip {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                IpAddr::V6(ip) => ip,
+            };
+            (interface.clone(), place.interface_index, ip.octets(), place.prefix, *valid_s, *is_secondary)
+        });
+        put.gather()
+    }
+
+    /// Goes on with what another run of the guard has put.
+    pub fn take_over(&mut self, put: &[Put], is_lifetime_ignored: bool) {
+        self.was_lifetime_ignored = is_lifetime_ignored;
+        let seen = put.iter().map(|(interface, interface_index, ip, prefix, valid_s, is_secondary)| {
+            let ip = Ipv6Addr::from(*ip).to_canonical();
+            let place = Place { ip, prefix: *prefix, interface_index: *interface_index };
+            (interface.clone(), Seen { place, valid_s: *valid_s, is_secondary: *is_secondary })
+        });
+        self.put = seen.gather();
     }
 
     /// From now on every address is given another `lease` at a time.

@@ -1,13 +1,15 @@
 //! What a script writes, on its way to the log: line by line, cut, and bounded.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use log::{info, warn};
 use nix::errno::Errno;
 use nix::unistd::read;
 
+use crate::gather::Gather;
 use crate::logger;
 use crate::plain;
+use crate::sys::process::take_over;
 
 /// A longer line is cut.
 const MAX_LINE_BYTES: usize = 200;
@@ -54,6 +56,20 @@ impl Lingering {
     /// All of them.
     pub fn each(&self) -> impl Iterator<Item = &Output> {
         self.0.iter()
+    }
+
+    /// What stands before their lines in the log, and their descriptors.
+    pub fn carried(&self) -> Vec<(Option<String>, RawFd)> {
+        self.0.iter().map(|output| (output.label.clone(), output.pipe.as_raw_fd())).gather()
+    }
+
+    /// Goes on with what another run of the guard has read.
+    pub fn take_over(&mut self, carried: &[(Option<String>, RawFd)]) {
+        for (label, descriptor) in carried {
+            let output =
+                take_over(*descriptor).map(|pipe| Output { label: label.clone(), ..Output::unlogged(pipe) });
+            self.keep(output.ok());
+        }
     }
 
     /// Reads what has come; those that are closed are forgotten.

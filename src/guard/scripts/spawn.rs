@@ -1,14 +1,14 @@
 //! Becoming a script: a process in a session of its own, with the environment of its standard.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid, write};
+use nix::unistd::{Pid, alarm, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid, write};
 
 use crosswire::custody::Action;
 use crosswire::time::Span;
@@ -40,28 +40,35 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     // for one to the guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer));
+    let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer, None));
     before.thread_set_mask()?;
     Ok((child?, reader))
 }
 
 /// Runs the first of these programs that exists, and returns what it wrote; nothing if it cannot be run. This
-/// waits, so it is only for commands, never for the daemon's loop.
-#[cfg(feature = "import")]
-pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
+/// waits so many seconds at most, or for ever if there are none, so it is only for commands, never for the daemon's loop.
+pub fn ask(programs: &[CString], arguments: &[&str], within_s: u32) -> Vec<u8> {
     let mut said = Vec::new();
-    let _ = try_to_ask(programs, arguments, &mut said);
+    let _ = try_to_ask(programs, arguments, within_s, &mut said);
     said
 }
 
-#[cfg(feature = "import")]
-fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> nix::Result<()> {
+fn try_to_ask(
+    programs: &[CString],
+    arguments: &[&str],
+    within_s: u32,
+    said: &mut Vec<u8>,
+) -> nix::Result<()> {
     let arguments: Vec<CString> =
         arguments.iter().map(|word| c_string(word.as_bytes())).collect::<nix::Result<_>>()?;
     let environment = [SEARCH_PATH.to_owned()];
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let child = fork_into(|| become_program(programs, &arguments, &environment, &null, &writer))?;
+    let child = fork_into(|| {
+        // The alarm outlives the execution, and ends whoever does not end by himself.
+        alarm::set(within_s);
+        become_program(programs, &arguments, &environment, &null, &writer, None)
+    })?;
     drop(writer);
     let mut bytes = [0; 256];
     loop {
@@ -76,15 +83,16 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
 }
 
 /// In the child: a session of its own, default signals, the given input and output, then the first of the
-/// programs that exists.
+/// programs that exists. One descriptor may be kept open until then.
 pub fn become_program<S: AsRef<CStr>>(
     programs: &[S],
     arguments: &[S],
     environment: &[CString],
     input: &OwnedFd,
     output: &OwnedFd,
+    mut kept: Option<RawFd>,
 ) -> ! {
-    let prepare = || -> nix::Result<()> {
+    let mut prepare = || -> nix::Result<()> {
         setsid()?;
         handle_by_default(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE])?;
         SigSet::empty().thread_set_mask()?;
@@ -95,7 +103,7 @@ pub fn become_program<S: AsRef<CStr>>(
         dup2_stdout(output)?;
         dup2_stderr(output)?;
         // Neither our descriptors nor those of the process that started us.
-        close_all_but(&mut []);
+        close_all_but(kept.as_mut_slice());
         chdir(c"/")
     };
     let mut failed = prepare().err();

@@ -128,7 +128,7 @@ impl Rig {
             }
         };
         let keeps = [passes.as_raw_fd()];
-        let recipe = Recipe { become_agent: &become_agent, keys: Vec::new(), keeps: &keeps };
+        let recipe = Recipe { become_agent: &become_agent, keys: Vec::new(), keeps: &keeps, command: &[] };
         let stop = stop.as_fd().try_clone_to_owned().expect("a copy");
         i32::from(run_to_end(settings, run_dir, recipe, stop, opened))
     }

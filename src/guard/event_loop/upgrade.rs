@@ -1,0 +1,285 @@
+//! Executing the daemon anew in its place, at a signal that only root can send: what stands where this
+//! program was started from, which may be a newer one, goes on with all that is held.
+//!
+//! The new program rehearses first, as a child. Then, at rest and right after a renewal, the agent is
+//! dismissed as by a reload, and where another one would be started the guard executes the new program.
+//! Until then nothing is touched; and if even that fails, another agent is started after all.
+
+use std::ffi::{CString, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crosswire::config::PathPolicy;
+use crosswire::custody::{End, Event};
+use crosswire::frame::VERSION;
+use crosswire::time::{Instant, Span};
+use log::{error, info};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, fcntl};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::unistd::{execve, getpid, pipe2, read};
+
+use super::hear::MAX_LAST_WORDS;
+use super::state::{Guard, plan};
+use crate::clock::now;
+use crate::gather::Gather;
+use crate::guard::carried::Carried;
+use crate::guard::fencing::watchdog::Watchdog;
+use crate::guard::journal::process::JournalProcess;
+use crate::guard::scheduling::{Process, become_realtime, give_back_limits};
+use crate::guard::scripts::run::Run;
+use crate::guard::scripts::spawn::{SEARCH_PATH, become_program, c_string};
+use crate::private;
+use crate::sys::process::{fork_into, keep_on_exec};
+
+/// How long an upgrade waits for rest.
+const WAITS_FOR_REST: Span = Span::from_s(10);
+/// So many times what the rehearsal has taken fit into the lease.
+const MARGIN: u64 = 3;
+
+/// An upgrade on its way.
+pub struct Upgrade {
+    /// What is executed: the file is checked once, and is not looked for by its name again.
+    program: File,
+    /// The rehearsal, until it has ended.
+    rehearsal: Option<Run>,
+    began_at: Instant,
+    /// How long the lease has to last when the agent is dismissed.
+    needs: Span,
+    /// The agent is dismissed.
+    is_going: bool,
+}
+
+impl Upgrade {
+    /// The rehearsal that runs.
+    pub fn run(&self) -> Option<&Run> {
+        self.rehearsal.as_ref()
+    }
+
+    /// When there is something to do beside what wakes the guard.
+    pub fn deadline(&self) -> Instant {
+        self.run().map_or(self.began_at + WAITS_FOR_REST, Run::deadline)
+    }
+}
+
+/// The file that a process was started from, even if another stands in its place by now.
+///
+/// # Errors
+/// What the kernel says.
+pub fn program_of(pid: &str) -> io::Result<PathBuf> {
+    let mut name = fs::read_link(format!("/proc/{pid}/exe"))?.into_os_string().into_vec();
+    if name.ends_with(GONE) {
+        name.truncate(name.len() - GONE.len());
+    }
+    Ok(OsString::from_vec(name).into())
+}
+
+/// What the kernel appends to the name of a file that is there no more.
+const GONE: &[u8] = b" (deleted)";
+
+/// Opens a program that root may execute as itself: nobody else can have put it there.
+///
+/// # Errors
+/// What is wrong with it, and what the file system says.
+pub fn open_program(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = File::from(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?);
+    let found = opened.metadata()?;
+    let place = path.parent().map(fs::metadata).transpose()?;
+    if found.is_file() && private::is_own(&found) && place.is_none_or(|place| private::is_own(&place)) {
+        return Ok(opened);
+    }
+    let what = "it, or its directory, is not root's alone: chown root, chmod go-w";
+    Err(io::Error::other(what))
+}
+
+impl Guard<'_> {
+    /// Begins an upgrade, if none is on its way.
+    pub(super) fn upgrade(&mut self) {
+        if self.upgrade.is_none() {
+            match self.rehearse() {
+                Ok(upgrade) => self.upgrade = Some(upgrade),
+                Err(why) => self.answer("upgrade", Err(vec![why])),
+            }
+        }
+    }
+
+    /// The longest that the rehearsal may take: so often, and late_after, fit into the lease when what is
+    /// held was renewed an interval ago.
+    fn longest_rehearsal(&self) -> Span {
+        let policy = &self.settings.policy;
+        let room = policy.lease.saturating_sub(policy.interval()).saturating_sub(self.late_after());
+        room.fraction(1, MARGIN)
+    }
+
+    fn late_after(&self) -> Span {
+        let late_after = |path: &PathPolicy| path.timing.late_after;
+        self.settings.policy.paths.iter().map(late_after).max().unwrap_or_default()
+    }
+
+    fn rehearse(&self) -> Result<Upgrade, String> {
+        let path = program_of("self").map_err(|error| format!("/proc/self/exe: {error}"))?;
+        let program = open_program(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let carried =
+            self.carried().ok_or("the agent has yet to say its first word: try again in a moment")?;
+        let errno = |errno: Errno| format!("no process for the rehearsal: {}", errno.desc());
+        let state = carried.pipe().map_err(errno)?;
+        let began_at = now();
+        let deadline = began_at + self.longest_rehearsal();
+        let (pid, output) = self.spawn_rehearsal(&program, &state).map_err(errno)?;
+        info!("upgrade: {} rehearses, process {pid}", path.display());
+        let rehearsal = Some(Run::quiet("rehearsal".to_owned(), pid, output, deadline));
+        Ok(Upgrade { program, rehearsal, began_at, needs: Span::ZERO, is_going: false })
+    }
+
+    fn spawn_rehearsal(&self, program: &File, state: &OwnedFd) -> nix::Result<(nix::unistd::Pid, OwnedFd)> {
+        let programs = [proc_path(program)?];
+        let arguments = self.command(&["--check", "--state", "0"]);
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let environment = [SEARCH_PATH.to_owned()];
+        let kept = Some(program.as_raw_fd());
+        // As for every program that the guard starts.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let child = fork_into(|| become_program(&programs, &arguments, &environment, state, &writer, kept));
+        before.thread_set_mask()?;
+        Ok((child?, reader))
+    }
+
+    /// Our command line, and these words.
+    fn command(&self, more: &[&str]) -> Vec<CString> {
+        let more = more.iter().filter_map(|word| c_string(word.as_bytes()).ok());
+        self.agent.command().iter().cloned().chain(more).gather()
+    }
+
+    /// Sees whether the rehearsal has ended.
+    pub(super) fn reap_rehearsal(&mut self) {
+        let Some(upgrade) = &mut self.upgrade else { return };
+        let Some(end) = upgrade.rehearsal.as_mut().and_then(Run::reap) else { return };
+        let took = now().since(upgrade.began_at);
+        let run = upgrade.rehearsal.take();
+        let said = run.as_ref().map(Run::said).unwrap_or_default();
+        let longest = self.longest_rehearsal();
+        match end {
+            End::Done if took <= longest => {
+                let needs = took.fraction(MARGIN, 1) + self.late_after();
+                self.upgrade.iter_mut().for_each(|upgrade| upgrade.needs = needs);
+                info!("upgrade: the rehearsal took {took}");
+            }
+            End::Refused => self.refuse_upgrade(format!("the rehearsal failed: {said}")),
+            End::Done | End::Unknown => self.refuse_upgrade(format!(
+                "the rehearsal takes longer than {longest}: three times that, and late_after, have to fit \
+                    into lease - interval; if it is the right program, a longer lease helps, or a restart"
+            )),
+        }
+    }
+
+    fn refuse_upgrade(&mut self, why: String) {
+        self.upgrade = None;
+        self.answer("upgrade", Err(vec![why]));
+    }
+
+    /// Ends a rehearsal that takes too long, and goes on at rest, right after a renewal.
+    pub(super) fn tend_upgrade(&mut self) {
+        let Some(upgrade) = &mut self.upgrade else { return };
+        if let Some(run) = &mut upgrade.rehearsal {
+            run.pass_deadline(now());
+            return;
+        }
+        let (needs, until) = (upgrade.needs, upgrade.began_at + WAITS_FOR_REST);
+        if upgrade.is_going {
+            return;
+        }
+        let what_is_held = self.custody.all_held_until();
+        if self.what_goes_on().is_none() && what_is_held >= now() + needs {
+            self.hear_agent(MAX_LAST_WORDS);
+            if self.what_goes_on().is_none() {
+                self.upgrade.iter_mut().for_each(|upgrade| upgrade.is_going = true);
+                return self.hand_in(Event::Reloaded(&plan(self.settings)));
+            }
+        }
+        if now() >= until {
+            let what = self.what_goes_on().unwrap_or("what is held is not renewed in time");
+            self.refuse_upgrade(format!("{what}: try again when that is over"));
+        }
+    }
+
+    /// What another run of the guard could not go on with.
+    fn what_goes_on(&self) -> Option<&'static str> {
+        if self.resources.iter().any(|own| own.runs().next().is_some()) {
+            Some("a script runs")
+        } else if !self.notifier.is_idle() {
+            Some("the notify program runs")
+        } else if !self.custody.is_at_rest(now()) || self.fence.run().is_some() {
+            Some("an order is pending, a script is not well, or the agent is being replaced")
+        } else if self.agent.deposit().is_none() {
+            Some("the agent has yet to say its first word")
+        } else {
+            None
+        }
+    }
+
+    /// What is handed over; none while the agent has left nothing.
+    fn carried(&self) -> Option<Carried> {
+        Some(Carried {
+            version: VERSION,
+            custody: self.custody.legacy(),
+            deposit: self.agent.deposit()?.clone(),
+            put: self.addresses.put(),
+            is_lifetime_ignored: self.addresses.is_lifetime_ignored(),
+            watchdog: self.watchdog.as_ref().and_then(Watchdog::carried),
+            own: [self.lock, self.links.as_fd().as_raw_fd()],
+            control: self.agent.keeps().to_vec(),
+            outputs: self.lingering.carried(),
+            journal: self.journal.as_ref().map_or(0, JournalProcess::pid),
+            text: self.settings.text.clone(),
+        })
+    }
+
+    /// Where another agent would be started: executes the new program instead, if there is one. Returns if
+    /// that fails, and then everything goes on as if there had been none.
+    pub(super) fn execute_upgrade(&mut self) {
+        let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.is_going) else { return };
+        let failed = self.execute(&upgrade.program);
+        error!("upgrade: not executed");
+        let _ = become_realtime(Process::Guard, self.settings.is_realtime);
+        self.answer("upgrade", Err(vec![format!("it cannot be executed: {}", failed.desc())]));
+    }
+
+    fn execute(&mut self, program: &File) -> Errno {
+        let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        let Ok(before) = stops.thread_swap_mask(SigmaskHow::SIG_BLOCK) else { return Errno::EINVAL };
+        // The wish to stop waits until the new program is ready for it.
+        if read(&self.stop, &mut [0; 8]).is_ok() {
+            let _ = kill(getpid(), Signal::SIGTERM);
+        }
+        let failed = self.try_to_execute(program).err().unwrap_or(Errno::EINVAL);
+        let _ = before.thread_set_mask();
+        failed
+    }
+
+    fn try_to_execute(&self, program: &File) -> nix::Result<()> {
+        let carried = self.carried().ok_or(Errno::ENODATA)?;
+        let state = carried.pipe()?;
+        let descriptors: Vec<_> = carried.descriptors().into_iter().chain([state.as_raw_fd()]).gather();
+        let (path, number) = (proc_path(program)?, state.as_raw_fd().to_string());
+        let arguments = self.command(&["--state", &number]);
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| c_string(&[name.into_vec(), value.into_vec()].join(&b'=')).ok());
+        let environment: Vec<CString> = variables.gather();
+        log::logger().flush();
+        give_back_limits();
+        descriptors.iter().try_for_each(|descriptor| keep_on_exec(*descriptor, true))?;
+        let failed = execve(&path, &arguments, &environment).err();
+        let _ = descriptors.iter().try_for_each(|descriptor| keep_on_exec(*descriptor, false));
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// What was opened, whatever stands there by now.
+fn proc_path(program: &File) -> nix::Result<CString> {
+    c_string(format!("/proc/self/fd/{}", program.as_raw_fd()).as_bytes())
+}
