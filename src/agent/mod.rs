@@ -259,13 +259,8 @@ impl<'a> Agent<'a> {
     /// Goes on with what another agent has left. Returns false if that is nothing; a deposit that cannot be
     /// read is nothing. `saved` is what an operator has told this run of the daemon.
     fn succeed(&mut self, inheritance: &Inheritance, saved: Restraint) -> bool {
-        let mut deposit = deposit_of(inheritance, saved);
-        // A group that the file of then did not have is free here.
-        deposit.iter_mut().for_each(|left| {
-            let _ = left.groups.resize_default(self.settings.groups.len());
-        });
         let succession = Succession {
-            deposit,
+            deposit: deposit_of(inheritance, saved),
             holdings: inheritance.holdings.iter().copied().collect(),
             last_token: inheritance.last_token,
         };

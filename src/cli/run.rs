@@ -98,12 +98,8 @@ pub fn run(options: &RunOptions) -> ExitCode {
 /// Whether this build could go on with what the running daemon would hand over.
 fn rehearse(options: &RunOptions, settings: &Settings, carried: &Carried) -> Exit {
     let refused = |why: &str| complain(Exit::Refused, false, &format_args!("crosswire: {why}"));
-    let old = match carried.settings(settings) {
-        Ok(old) => old,
-        Err(why) => return refused(&why),
-    };
-    if let Err(lines) = guard::reload::changes(&old, settings, AppliedBy::Upgrade) {
-        return refused(&lines.join("; "));
+    if let Err(why) = fit(carried, settings) {
+        return refused(&why);
     }
     // From here on something is read that somebody may have written who has taken over an agent.
     match privileges::drop_all(&options.run_dir, 0) {
@@ -115,12 +111,12 @@ fn rehearse(options: &RunOptions, settings: &Settings, carried: &Carried) -> Exi
 
 /// Goes on in the place of another run, which has executed this one. By its rehearsal all of this is as it
 /// should be. If the file has become another one since, everything goes on by the one of then.
-fn go_on(options: &RunOptions, carried: Carried) -> ExitCode {
+fn go_on(options: &RunOptions, mut carried: Carried) -> ExitCode {
     let _ = set_name(c"crosswire");
     let loaded = Settings::load(&options.config, options.node.as_deref());
-    let new = loaded.ok().filter(|new| is_applicable(&carried, new));
+    let new = loaded.ok().filter(|new| fit(&carried, new).is_ok());
     let new = new.map_or_else(|| carried.settings_of_then(&options.config, options.node.as_deref()), Ok);
-    let settings = new.and_then(|new| Ok((carried.settings(&new)?, new)));
+    let settings = new.and_then(|new| Ok((carried.fit(&new)?, new)));
     let lived = settings.and_then(|(settings, new)| {
         let keys = KeyFile::load(&new.key_file).map_err(|error| error.to_string())?;
         let mut control = carried.control.iter().map(|descriptor| take_over(*descriptor));
@@ -135,9 +131,10 @@ fn go_on(options: &RunOptions, carried: Carried) -> ExitCode {
     lived.unwrap_or_else(|why| complain(Exit::Refused, false, &format_args!("crosswire: {why}")).into())
 }
 
-fn is_applicable(carried: &Carried, new: &Settings) -> bool {
-    let old = carried.settings(new);
-    old.is_ok_and(|old| guard::reload::changes(&old, new, AppliedBy::Upgrade).is_ok())
+/// Whether what was handed over fits these settings.
+fn fit(carried: &Carried, new: &Settings) -> Result<(), String> {
+    let old = carried.clone().fit(new)?;
+    guard::reload::changes(&old, new, AppliedBy::Upgrade).map(drop).map_err(|lines| lines.join("; "))
 }
 
 /// Drops what the caller left us: its descriptors and its umask reach neither us nor our scripts, and its

@@ -22,7 +22,7 @@ pub struct Legacy {
 }
 
 /// One group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct GroupLegacy {
     /// The reign for which it was acquired last.
     term: u32,
@@ -78,5 +78,84 @@ impl Custody {
                 group.take_over(now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+    use crate::custody::Event;
+    use crate::custody::rig::{GROUP, Rig, at, plan};
+    use crate::decode::from_bytes;
+    use crate::encode::to_slice;
+    use crate::resource::{Order, ReleaseOrder};
+
+    /// A rig whose group serves, and what it hands over, as it comes out of the pipe.
+    fn serving() -> (Rig, Legacy) {
+        let mut rig = Rig::new(2);
+        rig.acquire();
+        rig.order(Order::Renew { group: GROUP, puts_back: true });
+        rig.hand_in(Event::AllSaid);
+        rig.told();
+        let mut room = [0; 512];
+        let bytes = to_slice(&rig.custody.legacy(), &mut room).expect("there is room");
+        let legacy = from_bytes(bytes).expect("it can be read");
+        (rig, legacy)
+    }
+
+    #[test]
+    fn another_run_of_the_guard_holds_the_same_and_starts_another_agent_and_no_script() {
+        let (before, legacy) = serving();
+        assert!(before.custody.is_at_rest(at(0)));
+        let mut after = Rig::with(plan(2));
+        after.custody = Custody::new(plan(2), at(0));
+        after.custody.take_over(at(0), &legacy);
+        assert_eq!(after.custody.holdings(), before.custody.holdings());
+        assert_eq!(after.custody.last_token(), before.custody.last_token(), "tokens go on counting");
+        assert_eq!(after.custody.all_held_until(), before.custody.all_held_until());
+        after.hand_in(Event::Reloaded(&plan(2)));
+        assert_eq!(after.pass(1), "dismiss agent, start agent, in place: true");
+        assert!(!after.custody.is_at_rest(at(1)), "the new agent has still to renew it");
+        after.hand_in(Event::Said(crate::custody::Word::Deposit));
+        after.order(Order::Renew { group: GROUP, puts_back: true });
+        after.hand_in(Event::AllSaid);
+        assert_eq!(after.told(), "renew, 1: Renewed");
+        after.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+        assert_eq!(after.told(), "Stop 1 (Release), Stop 0 (Release), remove, 2: Released");
+    }
+
+    #[test]
+    fn what_the_new_agent_does_not_renew_is_let_go_with_its_scripts() {
+        let (_, legacy) = serving();
+        let mut after = Rig::with(plan(2));
+        after.custody = Custody::new(plan(2), at(0));
+        after.custody.take_over(at(0), &legacy);
+        after.hand_in(Event::Reloaded(&plan(2)));
+        after.pass(1);
+        let said = after.pass(1_000).to_string();
+        assert!(said.contains("remove, Stop 1 (ForcedRelease), Stop 0 (ForcedRelease)"), "{said}");
+    }
+
+    #[test]
+    fn nothing_is_handed_over_while_anything_is_pending() {
+        let (mut rig, _) = serving();
+        rig.is_slow = true;
+        rig.order(Order::Release { group: GROUP, first: ReleaseOrder::ScriptsFirst });
+        assert!(!rig.custody.is_at_rest(rig.now), "a script stops");
+        let mut rig = Rig::new(1);
+        assert!(rig.custody.is_at_rest(rig.now + crate::time::Span::from_s(2)), "nothing is held");
+        rig.is_slow = true;
+        rig.acquire();
+        assert!(!rig.custody.is_at_rest(rig.now + crate::time::Span::from_s(2)), "a script starts");
+        let mut rig = Rig::new(0);
+        rig.acquire();
+        rig.order(Order::Fence { group: GROUP });
+        rig.order(Order::Renew { group: GROUP, puts_back: true });
+        assert!(!rig.custody.is_at_rest(rig.now), "a renewal waits for its batch");
+        rig.hand_in(Event::AllSaid);
+        rig.hand_in(Event::Stop);
+        assert!(!rig.custody.is_at_rest(rig.now), "the daemon ends");
     }
 }

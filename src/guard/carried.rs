@@ -9,7 +9,8 @@ use std::io::Read;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
-use crosswire::custody::legacy::Legacy;
+use crosswire::config::{GroupPolicy, MAX_GROUPS};
+use crosswire::custody::legacy::{GroupLegacy, Legacy};
 use crosswire::decode;
 use crosswire::encode::to_slice;
 use nix::errno::Errno;
@@ -17,10 +18,11 @@ use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, write};
 use serde::{Deserialize, Serialize};
 
+use crate::gather::Gather;
 use crate::guard::fencing::watchdog::Armed;
 use crate::guard::kernel::addresses::Put;
 use crate::ipc::OpaqueDeposit;
-use crate::settings::{ConfigError, Settings};
+use crate::settings::{ConfigError, GroupSettings, Settings};
 use crate::sys::process::take_over;
 
 /// Grows when an older build cannot read what follows any more.
@@ -54,6 +56,9 @@ pub struct Carried {
     /// What the file said.
     #[serde(skip)]
     pub text: String,
+    /// By group of the file of now, its place in the deposit.
+    #[serde(skip)]
+    pub places: heapless::Vec<Option<u8>, MAX_GROUPS>,
 }
 
 impl Carried {
@@ -97,24 +102,108 @@ impl Carried {
         Settings::parse(file, &self.text, node).map_err(said)
     }
 
-    /// The settings by which it is held, with the groups of `new`: one that is new is free, and one that is
-    /// not there any more has to be.
+    /// Puts the groups into the order of `new`, in which one that was not there is free, and returns the
+    /// settings by which it is held, with the same groups.
     ///
     /// # Errors
     /// Why this build cannot go on by `new`.
-    pub fn settings(&self, new: &Settings) -> Result<Settings, String> {
+    pub fn fit(&mut self, new: &Settings) -> Result<Settings, String> {
         let mut old = self.settings_of_then(&new.file, Some(new.my_name()))?;
-        let count = new.groups.len();
-        let held = self.custody.groups.iter().zip(&old.groups).skip(count);
-        if let Some((_, group)) = held.into_iter().find(|(left, _)| left.held_until.is_some()) {
-            let name = &group.name;
+        let place = |group: &GroupSettings| old.groups.iter().position(|known| known.name == group.name);
+        let places: Vec<_> = new.groups.iter().map(place).gather();
+        let is_known = |(at, _): &(usize, &GroupLegacy)| places.contains(&Some(*at));
+        let mut others = self.custody.groups.iter().enumerate().filter(|one| !is_known(one));
+        if let Some((at, _)) = others.find(|(_, left)| left.held_until.is_some()) {
+            let name = old.groups.get(at).map_or("?", |group| group.name.as_str());
             return Err(format!("group {name} is served here, and not in the file: hand it over first"));
         }
-        old.groups.truncate(count);
-        old.policy.groups.truncate(count);
-        old.groups.extend(new.groups.iter().skip(old.groups.len()).cloned());
-        let known = old.policy.groups.len();
-        old.policy.groups.extend(new.policy.groups.iter().skip(known).copied());
+        // What a voting witness has granted goes by their places, on both nodes.
+        let is_in_place = |(at, place): (usize, &Option<usize>)| place.is_none_or(|place| place == at);
+        if (old.vote.is_some() || new.vote.is_some()) && !places.iter().enumerate().all(is_in_place) {
+            return Err(
+                "beside a voting witness new groups need a name behind the others, or a restart".into()
+            );
+        }
+        let find = |at: &Option<usize>| self.custody.groups.get((*at)?).copied();
+        self.custody.groups = places.iter().map(|at| find(at).unwrap_or_default()).collect();
+        let settings = |(at, new): (&Option<usize>, &GroupSettings)| {
+            at.and_then(|at| old.groups.get(at)).unwrap_or(new).clone()
+        };
+        let policy = |(at, new): (&Option<usize>, &GroupPolicy)| {
+            at.and_then(|at| old.policy.groups.get(at)).copied().unwrap_or(*new)
+        };
+        let groups = places.iter().zip(&new.groups).map(settings).gather();
+        let policies = places.iter().zip(&new.policy.groups).map(policy).collect();
+        self.places = places.iter().map(|at| at.and_then(|at| u8::try_from(at).ok())).collect();
+        (old.groups, old.policy.groups) = (groups, policies);
         Ok(old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::IntoRawFd;
+
+    use crosswire::custody::{Custody, Plan};
+    use crosswire::frame::VERSION;
+
+    use super::*;
+    use crate::clock::now;
+    use crate::guard::testing::settings;
+
+    fn carried() -> Carried {
+        let policy = settings("near", &[]).policy;
+        Carried {
+            version: VERSION,
+            custody: Custody::new(Plan::new(&policy, []), now()).legacy(),
+            deposit: OpaqueDeposit::new(&[7; 900]).expect("short enough"),
+            put: vec![("near".to_owned(), 2, [0xfe; 16], 64, 1, true)],
+            is_lifetime_ignored: true,
+            watchdog: Some((9, Armed { timeout_s: 10, bound_s: 11, boot_status: 1 })),
+            own: [4, 5],
+            control: vec![6, 7],
+            outputs: vec![(Some("service start".to_owned()), 8), (None, 10)],
+            journal: 77,
+            text: "pair = \"ä\"\n".to_owned(),
+            places: heapless::Vec::new(),
+        }
+    }
+
+    /// What comes out where these bytes go in.
+    fn read(bytes: &[u8]) -> Result<Carried, &'static str> {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(bytes).expect("there is room");
+        drop(writer);
+        Carried::read(OwnedFd::from(reader).into_raw_fd())
+    }
+
+    #[test]
+    fn what_is_handed_over_arrives_as_it_was() {
+        let told = carried();
+        let pipe = told.pipe().expect("a pipe").into_raw_fd();
+        let heard = Carried::read(pipe).expect("it can be read");
+        assert_eq!((&heard.custody, &heard.deposit, &heard.put), (&told.custody, &told.deposit, &told.put));
+        assert_eq!((&heard.watchdog, heard.own, &heard.control), (&told.watchdog, told.own, &told.control));
+        assert_eq!((&heard.outputs, heard.journal, &heard.text), (&told.outputs, told.journal, &told.text));
+        assert_eq!(heard.descriptors(), [4, 5, 6, 7, 8, 10, 9]);
+    }
+
+    #[test]
+    fn what_this_build_does_not_know_is_refused() {
+        let mut room = vec![0; HEAD_BYTES];
+        let known = [&[LAYOUT], &*to_slice(&carried(), &mut room).expect("there is room")].concat();
+        assert!(read(&known).is_ok());
+        assert!(read(&known[..known.len() - 1]).is_err(), "cut short");
+        let mut later = known;
+        later[0] = LAYOUT + 1;
+        assert_eq!(read(&later).err(), Some("this version cannot read the state of the running daemon"));
+        assert_eq!(read(&[]).err(), Some("the state of the running daemon does not arrive"));
+    }
+
+    #[test]
+    fn more_than_a_pipe_takes_is_not_handed_over() {
+        let long = Carried { text: "x".repeat(70_000), ..carried() };
+        assert_eq!(long.pipe().err(), Some(Errno::ENOBUFS));
     }
 }

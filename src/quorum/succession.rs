@@ -80,6 +80,8 @@ pub struct Differences {
     pub has_other_vote: bool,
     /// As bits, the paths of now that are opened otherwise: nothing is known of them.
     pub other_paths: u8,
+    /// By group of now, its place in the deposit, if it has one; `None`: each has its place.
+    pub groups: Option<Vec<Option<u8>, MAX_GROUPS>>,
     /// By interface of now, its place in the deposit, if it has one; `None`: each has its place.
     pub places: Option<Vec<Option<u8>, MAX_INTERFACES>>,
 }
@@ -90,6 +92,7 @@ impl Differences {
         self.has_other_witnesses |= later.has_other_witnesses;
         self.has_other_vote |= later.has_other_vote;
         self.other_paths |= later.other_paths;
+        self.groups = later.groups.or(self.groups.take());
         self.places = match (self.places.take(), later.places) {
             (Some(first), Some(then)) => {
                 let place = |at: Option<u8>| first.get(usize::from(at?)).copied().flatten();
@@ -127,8 +130,10 @@ impl Deposit {
             vote.is_former = true;
         }
         if let Some(places) = &differences.places {
-            let known = |at: &Option<u8>| self.neighbours.get(usize::from((*at)?)).copied();
-            self.neighbours = places.iter().map(|at| known(at).unwrap_or_default()).collect();
+            self.neighbours = in_places(&self.neighbours, places);
+        }
+        if let Some(places) = &differences.groups {
+            self.groups = in_places(&self.groups, places);
         }
     }
 
@@ -161,6 +166,12 @@ impl Deposit {
         }
         self
     }
+}
+
+/// What was known of each, in the order of now; nothing of those that were not there.
+fn in_places<T: Copy + Default, const N: usize>(known: &[T], places: &[Option<u8>]) -> Vec<T, N> {
+    let find = |at: &Option<u8>| known.get(usize::from((*at)?)).copied();
+    places.iter().map(|at| find(at).unwrap_or_default()).collect()
 }
 
 /// Maintenance that is never ended would be found out on the day of the failure.
@@ -291,6 +302,17 @@ mod tests {
         deposit.adapt(&differences);
         assert_eq!(deposit.neighbours, [known(true), known(false), NeighboursDeposit::default()]);
         assert_eq!(deposit.witnesses, largest().witnesses, "nothing else is touched");
+    }
+
+    #[test]
+    fn what_was_known_of_a_group_goes_with_it_and_nothing_is_known_of_a_new_one() {
+        let mut deposit = largest();
+        deposit.groups[1].term = 7;
+        let places = [Some(1), None, Some(0)].into_iter().collect();
+        deposit.adapt(&Differences { groups: Some(places), ..Differences::default() });
+        let [first, ..] = largest().groups[..] else { panic!("a group") };
+        let second = GroupDeposit { term: 7, ..first };
+        assert_eq!(deposit.groups, [second, GroupDeposit::default(), first]);
     }
 
     #[test]

@@ -41,15 +41,6 @@ impl AppliedBy {
     }
 }
 
-/// What an upgrade cannot bring: the peer has to hear the new run on a path on which it heard the old one, and
-/// a group is known by its place to whatever was left behind.
-fn are_places_other(old: &Settings, new: &Settings) -> [bool; 2] {
-    let is_kept = |(old, new): (&PathSettings, &PathSettings)| old.device == new.device;
-    let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
-    let places = old.groups.iter().zip(&new.groups);
-    [!old.paths.iter().zip(&new.paths).any(is_kept), places.clone().any(name)]
-}
-
 /// Everything that differs; empty if nothing does.
 pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
@@ -62,8 +53,11 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let device = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
     let are_paths_other = old.paths.len() != new.paths.len() || old.paths.iter().zip(&new.paths).any(device);
     // In a beat, a node that has not heard of new or removed groups yet would take one group for another.
-    let [is_no_path_kept, is_order_other] = are_places_other(old, new);
-    let are_groups_other = old.groups.len() != new.groups.len() || is_order_other;
+    let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
+    let are_groups_other =
+        old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
+    // The peer has to hear the new run on a path on which it heard the old one.
+    let is_no_path_kept = old.paths.iter().zip(&new.paths).all(device);
     let is_petted_too_seldom =
         new.watchdog.is_some() && timing::is_petted_too_seldom(&old.policy, &new.policy);
     for (is_other, what) in [
@@ -74,14 +68,13 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         (is_petted_too_seldom, "an interval, which is longer than the one that the watchdog was armed for,"),
         (old.is_realtime != new.is_realtime, "realtime"),
         (old.group != new.group, "the group in [system]"),
-        (is_order_other, "the order of the groups, in which new ones come last,"),
     ] {
         found.note(is_other, what, AppliedBy::Restart);
     }
     for (is_other, what) in [
         (are_paths_other && !is_no_path_kept, "a path (its device, interface, address, port or baud)"),
         (old.journal != new.journal, "journal"),
-        (are_groups_other && !is_order_other, "which groups there are"),
+        (are_groups_other, "which groups there are"),
     ] {
         found.note(is_other, what, AppliedBy::Upgrade);
     }
@@ -328,20 +321,17 @@ mod tests {
         assert_eq!(found[0].by, AppliedBy::Restart);
     }
 
-    /// Beats tell groups and paths apart by their place, and so does what is left for the next run.
+    /// The peer has to hear the new run on a path on which it heard the old one.
     #[test]
-    fn paths_and_groups_change_by_an_upgrade_as_long_as_what_stays_keeps_its_place() {
-        let more = "[group.mail]\naddresses = ['10.0.0.102/24']\n";
+    fn groups_and_paths_change_by_an_upgrade_as_long_as_a_path_stays() {
         let by = |text: &str| {
             let found = differences(&parse(TEXT), &parse(text));
             found.iter().map(|change| change.by).max().expect("a difference")
         };
-        assert_eq!(by(&format!("{TEXT}{more}")), AppliedBy::Upgrade);
+        assert_eq!(by(&format!("{TEXT}[group.mail]\naddresses = ['10.0.0.102/24']\n")), AppliedBy::Upgrade);
         assert_eq!(by(&TEXT.replace("ttyS0", "ttyS1")), AppliedBy::Upgrade);
         assert_eq!(by(&TEXT.replace("'eth0'", "'eth1'")), AppliedBy::Upgrade);
         assert_eq!(by(&TEXT.replace("ttyS0", "ttyS1").replace("'eth0'", "'eth1'")), AppliedBy::Restart);
-        assert_eq!(by(&TEXT.replace("[group.web]", &format!("{more}[group.web]"))), AppliedBy::Restart);
-        assert_eq!(by(&TEXT.replace("[group.web]", "[group.mail]")), AppliedBy::Restart);
     }
 
     /// The peer was told when the watchdog was armed how long after its last beat the box is reset.

@@ -15,6 +15,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::link::{AgentLink, Received};
 use super::recipe::{Inheritance, Recipe};
+use crate::guard::carried::Carried;
 use crate::guard::scripts::run::how_ended;
 use crate::ipc::{FromGuard, OpaqueDeposit, ToGuard};
 use crate::logger;
@@ -44,9 +45,10 @@ impl<'a> AgentProcess<'a> {
         Self { recipe, link: None, pid: None, deposit, differences, upgraded_from: None }
     }
 
-    /// Goes on with what the last agent of another run of the daemon, of that version, has left.
-    pub fn take_over(&mut self, version: [u8; 3], deposit: &OpaqueDeposit) {
-        (self.upgraded_from, self.deposit) = (Some(version), deposit.clone());
+    /// Goes on with what the last agent of another run of the daemon has left.
+    pub fn take_over(&mut self, carried: &Carried) {
+        (self.upgraded_from, self.deposit) = (Some(carried.version), carried.deposit.clone());
+        self.differences.groups = Some(carried.places.clone());
     }
 
     /// What was deposited last; none if that was by another file than the one of now.

@@ -214,6 +214,7 @@ fn differences_for_deposit(old: &Settings, new: &Settings) -> Differences {
         place.and_then(|place| u8::try_from(place).ok())
     };
     Differences {
+        groups: None,
         has_other_witnesses: old.witnesses != new.witnesses,
         has_other_vote: old.vote != new.vote,
         other_paths: others.fold(0, |bits, (bit, _)| bits | 1 << bit),

@@ -176,7 +176,7 @@ impl<'a> Guard<'a> {
     fn take_over(&mut self, carried: &Carried, new: Settings) -> nix::Result<()> {
         self.addresses.take_over(&carried.put, carried.is_lifetime_ignored);
         self.custody.take_over(now(), &carried.custody);
-        self.agent.take_over(carried.version, &carried.deposit);
+        self.agent.take_over(carried);
         self.lingering.take_over(&carried.outputs);
         for (own, left) in self.resources.iter_mut().zip(&carried.custody.groups) {
             own.has_backup_routes = left.held_until.is_none();
@@ -198,8 +198,8 @@ impl<'a> Guard<'a> {
         self.unopened = Unopened::of(new.paths.len());
         let keys = self.agent.keys().to_vec();
         let mut lines = changes(self.settings, &new, AppliedBy::Upgrade).unwrap_or_default();
-        let added = new.groups.iter().skip(carried.custody.groups.len());
-        lines.extend(added.map(|group| format!("group {} is added", group.name)));
+        let added = new.groups.iter().zip(&carried.places).filter(|(_, place)| place.is_none());
+        lines.extend(added.map(|(group, _)| format!("group {} is added", group.name)));
         lines.push(format!("version {BUILD} goes on in the place of {}", words::version(carried.version)));
         self.change(new, keys)?;
         self.answer("upgrade", Ok(lines));

@@ -236,6 +236,7 @@ impl Guard<'_> {
             outputs: self.lingering.carried(),
             journal: self.journal.as_ref().map_or(0, JournalProcess::pid),
             text: self.settings.text.clone(),
+            places: heapless::Vec::new(),
         })
     }
 
