@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::lab::clock::now;
 use crate::lab::executable::copy_executable;
+use crate::lab::process::writes_journal;
 use crate::lab::setup::{GROUP, PREFIX, Setup, VIP};
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, ms, run, shipped};
@@ -348,5 +349,58 @@ fn a_new_run_that_dies_at_once_is_replaced_by_the_peer() {
         scene.wait_for_service_by(Side::B);
         scene.assert_never_both();
         thread::sleep(Duration::from_millis(200));
+    });
+}
+
+/// Situation: a script has left a process that writes, and the journal is on disk. Operator: `upgrade`.
+/// Required: that process lives, its lines are still logged, the journal is written on by one process.
+#[test]
+fn what_a_daemon_of_a_script_writes_is_still_logged() {
+    testing::in_fair_lab(|| {
+        let (place, service) = (Place::new(), Service::new());
+        service.does("gw1-start", "(trap '' HUP; while sleep 0.1; do echo still here $((n += 1)); done) &");
+        let journal = place.file("journal");
+        fs::create_dir(&journal).expect("a directory");
+        let top = format!("journal = \"{}\"\n", journal.display());
+        let mut scene = place.scene(Setup { top, ..service.setup() });
+        let lines = |scene: &Scene| scene.log_of(Side::A).matches("still here").count();
+        scene.expect_soon("its lines", PATIENCE, |scene| lines(scene) > 0);
+        assert_eq!(upgrade(&scene, Side::A, None).code, Some(0));
+        let before = lines(&scene);
+        scene.expect_soon("more of its lines", PATIENCE, |scene| lines(scene) > before + 3);
+        scene.expect_soon("one writer of the journal", PATIENCE, |scene| {
+            let all = scene.processes(Side::A).expect("processes");
+            all.iter().filter(|process| writes_journal(process.pid)).count() == 1
+        });
+        let zombies = format!("ps -o stat= --ppid {} | grep -c Z", guard(&mut scene, Side::A));
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &zombies]);
+        assert_eq!(run(shell).text, "0\n", "nobody waits to be reaped");
+    });
+}
+
+/// Operator: asks and asks, and tries to start a second daemon, while the daemon is upgraded.
+/// Required: the lock is held throughout, and every question is answered.
+#[test]
+fn no_second_daemon_starts_and_every_question_is_answered() {
+    testing::in_fair_lab(|| {
+        let place = Place::new();
+        let scene = place.scene(Setup::default());
+        let directory = scene.directory(Side::A);
+        let config = directory.join("crosswire.toml").display().to_string();
+        let again = ["run", "--foreground", "--node", "gw1", "--config", &config];
+        thread::scope(|threads| {
+            let upgrades =
+                threads.spawn(|| (0..5).map(|_| upgrade(&scene, Side::A, None).code).collect::<Vec<_>>());
+            while !upgrades.is_finished() {
+                let said = scene.say(Side::A, &again);
+                assert!(said.code == Some(1) && said.text.contains("already runs"), "{said:?}");
+                let said = scene.say(Side::A, &["status", "--json"]);
+                assert!(said.text.contains("\"groups\""), "{said:?}");
+            }
+            assert_eq!(upgrades.join().expect("no panic"), [Some(0); 5]);
+        });
+        scene.settle(Side::A);
+        scene.assert_never_both();
     });
 }
