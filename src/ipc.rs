@@ -39,13 +39,18 @@ pub enum ToGuard {
 
 /// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on. Only the
 /// agent's half looks inside; `tests/tidy` makes sure of that.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
 
 impl OpaqueDeposit {
     /// The bytes of an agent; `None` if there are none, or more than a deposit has.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         heapless::Vec::from_slice(bytes).ok().filter(|bytes| !bytes.is_empty()).map(Self)
+    }
+
+    /// As the agent wrote it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// What it says; `None` if it cannot be read.

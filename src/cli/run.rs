@@ -23,7 +23,7 @@ use siphasher::sip::SipHasher24;
 use super::option::{flag, option, options};
 use crate::gather::Gather;
 use crate::guard::agent_process::privileges;
-use crate::guard::carried::Carried;
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::scheduling::Process;
 use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
@@ -79,7 +79,7 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Err(error) => return complain_of(&[error]).into(),
     };
     if let Some(carried) = &carried {
-        return rehearse(options, &settings, carried).into();
+        return rehearse(options, settings, carried).into();
     }
     if options.check {
         // The daemon would start all the same, since ports and interfaces may come late; whoever checks
@@ -96,7 +96,7 @@ pub fn run(options: &RunOptions) -> ExitCode {
 }
 
 /// Whether this build could go on with what the running daemon would hand over.
-fn rehearse(options: &RunOptions, settings: &Settings, carried: &Carried) -> Exit {
+fn rehearse(options: &RunOptions, settings: Settings, carried: &Carried) -> Exit {
     let refused = |why: &str| complain(Exit::Refused, false, &format_args!("crosswire: {why}"));
     if let Err(why) = fit(carried, settings) {
         return refused(&why);
@@ -111,30 +111,38 @@ fn rehearse(options: &RunOptions, settings: &Settings, carried: &Carried) -> Exi
 
 /// Goes on in the place of another run, which has executed this one. By its rehearsal all of this is as it
 /// should be. If the file has become another one since, everything goes on by the one of then.
-fn go_on(options: &RunOptions, mut carried: Carried) -> ExitCode {
+fn go_on(options: &RunOptions, carried: Carried) -> ExitCode {
     let _ = set_name(c"crosswire");
-    let loaded = Settings::load(&options.config, options.node.as_deref());
-    let new = loaded.ok().filter(|new| fit(&carried, new).is_ok());
-    let new = new.map_or_else(|| carried.settings_of_then(&options.config, options.node.as_deref()), Ok);
-    let settings = new.and_then(|new| Ok((carried.fit(&new)?, new)));
-    let lived = settings.and_then(|(settings, new)| {
-        let keys = KeyFile::load(&new.key_file).map_err(|error| error.to_string())?;
-        let mut control = carried.control.iter().map(|descriptor| take_over(*descriptor));
-        let missing = |errno: Option<Errno>| errno.unwrap_or(Errno::EBADF).desc().to_owned();
-        let root = control.next().ok_or_else(|| missing(None))?.map_err(|errno| missing(Some(errno)))?;
-        let members = control.next().and_then(Result::ok);
-        let _ = recall::begin(&options.run_dir, new.journal_base().as_deref());
-        let opened = guard::open_again(&settings, &options.run_dir, carried, new);
-        let opened = opened.map_err(|error| error.to_string())?;
-        Ok(live(options, &settings, keys, Started { opened, control: root, members }))
-    });
+    let node = options.node.as_deref();
+    let now = Settings::load(&options.config, node).ok().and_then(|new| fit(&carried, new).ok());
+    let then = || carried.fit(carried.settings_of_then(&options.config, node)?);
+    let fitted = now.map_or_else(then, Ok);
+    let lived = fitted.and_then(|(settings, fitted)| be_next(options, &settings, carried, fitted));
     lived.unwrap_or_else(|why| complain(Exit::Refused, false, &format_args!("crosswire: {why}")).into())
 }
 
-/// Whether what was handed over fits these settings.
-fn fit(carried: &Carried, new: &Settings) -> Result<(), String> {
-    let old = carried.clone().fit(new)?;
-    guard::reload::changes(&old, new, AppliedBy::Upgrade).map(drop).map_err(|lines| lines.join("; "))
+fn be_next(
+    options: &RunOptions,
+    settings: &Settings,
+    carried: Carried,
+    fitted: Fitted,
+) -> Result<ExitCode, String> {
+    let keys = KeyFile::load(&fitted.new.key_file).map_err(|error| error.to_string())?;
+    let mut control = carried.control.iter().map(|descriptor| take_over(*descriptor));
+    let (Some(Ok(root)), members) = (control.next(), control.next().and_then(Result::ok)) else {
+        return Err("no control socket was handed over".to_owned());
+    };
+    let _ = recall::begin(&options.run_dir, fitted.new.journal_base().as_deref());
+    let opened = guard::open(settings, &options.run_dir, Some((carried, fitted)));
+    let opened = opened.map_err(|error| error.to_string())?;
+    Ok(live(options, settings, keys, Started { opened, control: root, members }))
+}
+
+/// How what was handed over fits these settings.
+fn fit(carried: &Carried, new: Settings) -> Result<(Settings, Fitted), String> {
+    let (old, fitted) = carried.fit(new)?;
+    let changes = guard::reload::changes(&old, &fitted.new, AppliedBy::Upgrade);
+    changes.map(|_| (old, fitted)).map_err(|lines| lines.join("; "))
 }
 
 /// Drops what the caller left us: its descriptors and its umask reach neither us nor our scripts, and its
@@ -194,7 +202,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         }
         return Err(refused("the run directory", &error));
     }
-    let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
+    let opened = guard::open(settings, &options.run_dir, None).map_err(not_started)?;
     restraint::begin(&options.run_dir, &restraint::file(&settings.state, &settings.pair, settings.my_name()))
         .and_then(|()| recall::begin(&options.run_dir, settings.journal_base().as_deref()))
         .map_err(|error| refused("the run directory", &error))?;

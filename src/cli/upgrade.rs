@@ -4,10 +4,8 @@
 //! The file comes to where the daemon was started from, which it looks at itself: the daemon is told nothing
 //! but a signal. Until it has taken the new one the old one is kept, and comes back if it refuses.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ use nix::unistd::Uid;
 use super::option::{operand, option, options};
 use super::reload::{Asked, asked_for};
 use crate::guard::UPGRADE;
-use crate::guard::scripts::spawn::ask;
+use crate::guard::carried::UNREADABLE;
 use crate::guard::upgrade::{open_program, program_of};
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain};
@@ -38,10 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The next agent answers within this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long the new binary may take to say its version.
-const ANSWERS_WITHIN_S: u32 = 5;
-/// What tells machines apart in an ELF file (elf(5)): magic, class and byte order; and the machine.
-const ELF_BYTES: usize = 20;
 
 /// Puts the file in its place, asks, waits, and shows.
 pub fn run(options: &UpgradeOptions, out: &mut impl Write) -> Exit {
@@ -69,7 +63,7 @@ pub fn run(options: &UpgradeOptions, out: &mut impl Write) -> Exit {
                 );
             }
             if exit != Exit::Done
-                && let Some((path, old)) = placed
+                && let Some([path, old]) = placed
                 && let Err(error) = fs::rename(&old, &path)
             {
                 let what = format_args!("{} is not back in its place: {error}", path.display());
@@ -99,45 +93,37 @@ fn knows_upgrades(pid: i32) -> bool {
     blocked.is_some_and(|bits| bits >> (UPGRADE as i32 - 1) & 1 == 1)
 }
 
-/// Puts the file where the daemon was started from, if it is a program for this machine that says its
-/// version. Returns that place, and the one of what stood there.
-fn place(file: &Path, pid: i32) -> Result<(PathBuf, PathBuf), String> {
+/// Puts the file where the daemon was started from, if it is one of ours for this machine. Returns that place,
+/// and the one of what stood there.
+fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
     let of = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    let path = program_of(&pid.to_string()).map_err(|error| of(Path::new("the daemon's program"), error))?;
-    let mut new = open_program(file).map_err(|error| of(file, error))?;
-    let (mut copy, beside) = private::create_beside(&path, 0o755).map_err(|error| of(&path, error))?;
-    let copied = io::copy(&mut new, &mut copy).and_then(|_| copy.sync_all());
-    drop(copy);
+    let read = |mut opened: File| {
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut opened).take(u64::MAX).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+    let path = program_of(&exe).map_err(|error| of(&exe, error))?;
+    let own = File::open(&exe).and_then(read).map_err(|error| of(&exe, error))?;
+    let new = open_program(file).and_then(read).map_err(|error| of(file, error))?;
+    // Magic, class and byte order, and the machine (elf(5)).
+    let is_for_machine = own.get(..6) == new.get(..6) && own.get(18..20) == new.get(18..20);
+    let mut texts = new.windows(UNREADABLE.len());
+    if !is_for_machine || !texts.any(|text| text == UNREADABLE.as_bytes()) {
+        return Err(format!("{} is no crosswire for this machine that can go on in place", file.display()));
+    }
     let old = path.with_extension("old");
-    let placed = copied.map_err(|error| of(&beside, error)).and_then(|()| {
-        look_at(file, &beside, pid)?;
-        // From here on nobody interrupts: what was put in its place may have to be taken back.
-        let _ = SigSet::all().thread_block();
-        private::remove(&old)
-            .and_then(|()| fs::hard_link(&path, &old).or_else(|_| fs::copy(&path, &old).map(drop)))
-            .and_then(|()| fs::rename(&beside, &path))
-            .map_err(|error| of(&path, error))
-    });
+    // From here on nobody interrupts: what was put in its place may have to be taken back.
+    let _ = SigSet::all().thread_block();
+    let (mut copy, beside) = private::create_beside(&path, 0o755).map_err(|error| of(&path, error))?;
+    let placed = copy
+        .write_all(&new)
+        .and_then(|()| copy.sync_all())
+        .and_then(|()| private::remove(&old))
+        .and_then(|()| fs::hard_link(&path, &old))
+        .and_then(|()| fs::rename(&beside, &path));
+    drop(copy);
     if placed.is_err() {
         let _ = fs::remove_file(&beside);
     }
-    placed.map(|()| (path, old))
-}
-
-/// Refuses what is made for another machine, or does not say its version.
-fn look_at(file: &Path, copy: &Path, pid: i32) -> Result<(), String> {
-    let head = |path: &Path| {
-        let mut bytes = [0; ELF_BYTES];
-        File::open(path).and_then(|mut opened| opened.read_exact(&mut bytes)).map(|()| bytes)
-    };
-    let own = head(Path::new(&format!("/proc/{pid}/exe"))).map_err(|error| error.to_string())?;
-    let is_same = head(copy).is_ok_and(|head| head[..6] == own[..6] && head[18..] == own[18..]);
-    if !is_same {
-        return Err(format!("{} is no program for this machine", file.display()));
-    }
-    let name = CString::new(copy.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    if ask(&[name], &["crosswire", "--version"], ANSWERS_WITHIN_S).starts_with(b"Version: ") {
-        return Ok(());
-    }
-    Err(format!("{} does not say its version", file.display()))
+    placed.map(|()| [path, old]).map_err(|error| of(&beside, error))
 }

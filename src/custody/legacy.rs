@@ -5,7 +5,6 @@
 //! and an agent has left something with which another one can go on.
 
 use heapless::Vec;
-use serde::{Deserialize, Serialize};
 
 use super::{Custody, Phase};
 use crate::config::MAX_GROUPS;
@@ -13,19 +12,21 @@ use crate::resource::{Condition, Token};
 use crate::time::Instant;
 
 /// What custody hands over.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Legacy {
-    last_token: Token,
-    is_hands_off: bool,
+    /// The newest token that any agent has used.
+    pub last_token: Token,
+    /// The operator wants nothing changed.
+    pub is_hands_off: bool,
     /// The groups, in their order.
     pub groups: Vec<GroupLegacy, MAX_GROUPS>,
 }
 
 /// One group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GroupLegacy {
     /// The reign for which it was acquired last.
-    term: u32,
+    pub term: u32,
     /// Until when the kernel keeps its addresses at least, if it is held.
     pub held_until: Option<Instant>,
 }
@@ -64,14 +65,14 @@ impl Custody {
         }
     }
 
-    /// Goes on with what another run has handed over. The plan is still the one of then; an agent is started
+    /// Goes on with what another run has handed over, with `groups` in their present order. The plan is still the one of then; an agent is started
     /// by [`Event::Reloaded`](super::Event::Reloaded).
-    pub fn take_over(&mut self, now: Instant, legacy: &Legacy) {
+    pub fn take_over(&mut self, now: Instant, legacy: &Legacy, groups: &[GroupLegacy]) {
         debug_assert!(self.phase == Phase::Running && !self.is_agent_there, "a fresh one");
         (self.last_token, self.is_hands_off) = (legacy.last_token, legacy.is_hands_off);
         self.restarts.note_word();
         self.restarts.note_deposit();
-        for (group, left) in self.groups.iter_mut().zip(&legacy.groups) {
+        for (group, left) in self.groups.iter_mut().zip(groups) {
             group.term = left.term;
             if let Some(until) = left.held_until {
                 group.held_until = until;
@@ -88,20 +89,16 @@ mod tests {
     use super::*;
     use crate::custody::Event;
     use crate::custody::rig::{GROUP, Rig, at, plan};
-    use crate::decode::from_bytes;
-    use crate::encode::to_slice;
     use crate::resource::{Order, ReleaseOrder};
 
-    /// A rig whose group serves, and what it hands over, as it comes out of the pipe.
+    /// A rig whose group serves, and what it hands over.
     fn serving() -> (Rig, Legacy) {
         let mut rig = Rig::new(2);
         rig.acquire();
         rig.order(Order::Renew { group: GROUP, puts_back: true });
         rig.hand_in(Event::AllSaid);
         rig.told();
-        let mut room = [0; 512];
-        let bytes = to_slice(&rig.custody.legacy(), &mut room).expect("there is room");
-        let legacy = from_bytes(bytes).expect("it can be read");
+        let legacy = rig.custody.legacy();
         (rig, legacy)
     }
 
@@ -111,7 +108,7 @@ mod tests {
         assert!(before.custody.is_at_rest(at(0)));
         let mut after = Rig::with(plan(2));
         after.custody = Custody::new(plan(2), at(0));
-        after.custody.take_over(at(0), &legacy);
+        after.custody.take_over(at(0), &legacy, &legacy.groups);
         assert_eq!(after.custody.holdings(), before.custody.holdings());
         assert_eq!(after.custody.last_token(), before.custody.last_token(), "tokens go on counting");
         assert_eq!(after.custody.all_held_until(), before.custody.all_held_until());
@@ -131,7 +128,7 @@ mod tests {
         let (_, legacy) = serving();
         let mut after = Rig::with(plan(2));
         after.custody = Custody::new(plan(2), at(0));
-        after.custody.take_over(at(0), &legacy);
+        after.custody.take_over(at(0), &legacy, &legacy.groups);
         after.hand_in(Event::Reloaded(&plan(2)));
         after.pass(1);
         let said = after.pass(1_000).to_string();

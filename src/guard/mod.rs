@@ -47,7 +47,7 @@ use thiserror::Error;
 
 use crate::settings::Settings;
 pub use agent_process::recipe::{Inheritance, Recipe};
-use carried::Carried;
+use carried::{Carried, Fitted};
 use event_loop::state::{Beginning, Guard};
 use event_loop::turn::FAILED;
 pub use event_loop::{reload, upgrade};
@@ -69,7 +69,7 @@ pub struct Opened {
     pid_room: Option<PidRoom>,
     paths: Vec<Result<OwnedFd, OpenError>>,
     left: LeftBehind,
-    carried: Option<(Carried, Settings)>,
+    carried: Option<(Carried, Fitted)>,
 }
 
 /// Why a run cannot begin: one line with its remedy.
@@ -111,10 +111,22 @@ pub enum StartError {
 }
 
 /// Takes the lock, makes sure that no script runs that this file does not know, opens every path, and makes
-/// room for the pid file. A path that is absent is tried again later; one that is refused stops the run.
-pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
-    let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
+/// room for the pid file. A path that is absent is tried again later; one that is refused stops the run. In
+/// the place of another run, which has `carried` over what it had, the paths are opened with the agent.
+pub fn open(
+    settings: &Settings,
+    run_dir: &Path,
+    carried: Option<(Carried, Fitted)>,
+) -> Result<Opened, StartError> {
+    let (pair, node) = (&settings.pair, settings.my_name());
+    let lock = match &carried {
+        Some((carried, _)) => Lock::take_over(carried.own[0], pair, node, run_dir)?,
+        None => Lock::take(pair, node, run_dir)?,
+    };
     let left = LeftBehind::read(run_dir, &settings.groups);
+    if carried.is_some() {
+        return Ok(Opened { lock, pid_room: None, paths: Vec::new(), left, carried });
+    }
     let count = left.strange(&settings.groups);
     if count > 0 && !settings.is_shadow() {
         return Err(StartError::Strange { count, file: run_dir.join(marker::FILE) });
@@ -124,22 +136,6 @@ pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
         |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
     let pid_room = Some(PidRoom::take(run_dir).map_err(no_room)?);
     Ok(Opened { lock, pid_room, paths, left, carried: None })
-}
-
-/// The same in the place of another run, which has handed over: `settings` are its own, `new` those of now.
-/// The paths are opened with the agent.
-///
-/// # Errors
-/// If it has handed over no lock.
-pub fn open_again(
-    settings: &Settings,
-    run_dir: &Path,
-    carried: Carried,
-    new: Settings,
-) -> Result<Opened, StartError> {
-    let lock = Lock::take_over(carried.own[0], &settings.pair, settings.my_name(), run_dir)?;
-    let left = LeftBehind::read(run_dir, &settings.groups);
-    Ok(Opened { lock, pid_room: None, paths: Vec::new(), left, carried: Some((carried, new)) })
 }
 
 /// Opens what can be opened of the paths, once.

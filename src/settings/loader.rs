@@ -23,7 +23,6 @@ use super::values::{MAX_NAME_BYTES, is_full_path, is_name};
 use super::witness::{self, OwnAddress, Witness};
 use super::{PathDevice, PathSettings, Settings, Watchdog, digest, document, fencing, groups, syntax};
 use crate::gather::{Gather, sort_by_key};
-use crate::plain;
 
 /// Largest configuration file: forty times what the longest sensible one has.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -106,17 +105,9 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
         .as_ref()
         .and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
     match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
-        Some(settings) => Ok(Settings { text: without_comments(text), ..settings }),
+        Some(settings) => Ok(Settings { text: text.to_owned(), ..settings }),
         None => Err(report.finish()),
     }
-}
-
-/// The same file without lines that are comments, which it needs no memory for. A text of several lines may
-/// have lines that only look so.
-fn without_comments(text: &str) -> String {
-    let has_long_text = ["\"\"\"", "'''"].iter().any(|quotes| plain::cut(text, quotes).is_some());
-    let is_kept = |line: &&str| has_long_text || !line.trim_start().starts_with('#');
-    text.split_inclusive('\n').filter(is_kept).collect()
 }
 
 /// What the file says of both nodes; complete only if nothing was reported.

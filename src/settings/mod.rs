@@ -66,7 +66,7 @@ pub use witness::{EVERY_LINK, OwnAddress, is_on_every_link, why_no_witness};
 pub struct Settings {
     /// Where it was read from.
     pub file: PathBuf,
-    /// What stood there, without its comments.
+    /// What stood there.
     pub text: String,
     /// The pair's id.
     pub pair: String,

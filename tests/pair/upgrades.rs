@@ -45,13 +45,13 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// A program of this machine that says its version, and does something else when it is to run.
+    /// A program of this machine that looks like ours, and does something else when it is to run.
     fn pretender(&self, name: &str, does: &str) -> PathBuf {
         let (source, program) = (self.file("pretender.c"), self.file(name));
         let text = format!(
             "#include <stdio.h>\n#include <string.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
-             int main(int count, char **word) {{\n  if (count > 1 && !strcmp(word[1], \"--version\"))\n    \
-             return puts(\"Version: 9.9.9\") < 0;\n  {does}\n  return 0;\n}}\n"
+             int main(int count, char **word) {{\n  if (count > 99)\n    puts(\"this version cannot read \
+             the state of the running daemon\");\n  {does}\n  return 0;\n}}\n"
         );
         fs::write(&source, text).expect("written");
         let mut compiler = Command::new("cc");
@@ -174,9 +174,10 @@ fn row_36_what_cannot_go_on_is_refused_and_the_old_file_is_back() {
         let hangs = place.pretender("hangs", "for (;;) pause();");
         let mute = place.pretender("mute", "fprintf(stderr, \"no such state\\n\"); return 1;");
         for (file, why) in [
-            (place.file("foreign"), "is no program for this machine"),
-            (place.file("text"), "is no program for this machine"),
-            (place.file("cut"), "does not say its version"),
+            (place.file("foreign"), "is no crosswire for this machine"),
+            (place.file("text"), "is no crosswire for this machine"),
+            (place.file("cut"), "is no crosswire for this machine"),
+            ("/bin/busybox".into(), "is no crosswire for this machine"),
             (place.file("open"), "is not root's alone"),
             (place.file("link"), "symbolic link"),
             (place.file("absent"), "No such file"),

@@ -110,8 +110,7 @@ pub type Resolve = fn(&str) -> Vec<IpAddr>;
 /// `getent` asks, as Heartbeat's library did: a static binary's resolver does not read nsswitch.conf, and
 /// takes 12 KB.
 pub fn resolve(name: &str) -> Vec<IpAddr> {
-    let said =
-        ask(&[c"/usr/bin/getent".to_owned(), c"/bin/getent".to_owned()], &["getent", "ahosts", name], 0);
+    let said = ask(&[c"/usr/bin/getent".to_owned(), c"/bin/getent".to_owned()], &["getent", "ahosts", name]);
     let said = String::from_utf8_lossy(&said);
     said.lines().filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok()).collect()
 }

@@ -15,7 +15,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::link::{AgentLink, Received};
 use super::recipe::{Inheritance, Recipe};
-use crate::guard::carried::Carried;
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::scripts::run::how_ended;
 use crate::ipc::{FromGuard, OpaqueDeposit, ToGuard};
 use crate::logger;
@@ -46,9 +46,9 @@ impl<'a> AgentProcess<'a> {
     }
 
     /// Goes on with what the last agent of another run of the daemon has left.
-    pub fn take_over(&mut self, carried: &Carried) {
+    pub fn take_over(&mut self, carried: &Carried, fitted: &Fitted) {
         (self.upgraded_from, self.deposit) = (Some(carried.version), carried.deposit.clone());
-        self.differences.groups = Some(carried.places.clone());
+        self.differences.groups = Some(fitted.places.clone());
     }
 
     /// What was deposited last; none if that was by another file than the one of now.

@@ -18,7 +18,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
 use crate::guard::agent_process::recipe::Recipe;
-use crate::guard::carried::Carried;
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::fencing::fence_process::FenceProcess;
 use crate::guard::fencing::self_fence::SelfFence;
 use crate::guard::fencing::watchdog::Watchdog;
@@ -86,8 +86,8 @@ pub struct Beginning {
     pub left: LeftBehind,
     /// The lock.
     pub lock: RawFd,
-    /// What a run hands over in whose place this one was executed, and the settings of now.
-    pub carried: Option<(Carried, Settings)>,
+    /// What a run hands over in whose place this one was executed, and how it fits.
+    pub carried: Option<(Carried, Fitted)>,
 }
 
 impl<'a> Guard<'a> {
@@ -143,8 +143,8 @@ impl<'a> Guard<'a> {
             lock,
             upgrade: None,
         };
-        if let Some((carried, new)) = carried {
-            guard.take_over(&carried, new)?;
+        if let Some((carried, fitted)) = carried {
+            guard.take_over(&carried, fitted)?;
             return Ok(guard);
         }
         let _ = guard.arm_watchdog();
@@ -173,17 +173,18 @@ impl<'a> Guard<'a> {
 
     /// Goes on with what another run has handed over, by the settings of then, and applies those of now as a
     /// reload does. The agent is started in the first turn.
-    fn take_over(&mut self, carried: &Carried, new: Settings) -> nix::Result<()> {
-        self.addresses.take_over(&carried.put, carried.is_lifetime_ignored);
-        self.custody.take_over(now(), &carried.custody);
-        self.agent.take_over(carried);
+    fn take_over(&mut self, carried: &Carried, fitted: Fitted) -> nix::Result<()> {
+        self.custody.take_over(now(), &carried.custody, &fitted.groups);
+        self.agent.take_over(carried, &fitted);
         self.lingering.take_over(&carried.outputs);
-        for (own, left) in self.resources.iter_mut().zip(&carried.custody.groups) {
+        for ((own, left), group) in self.resources.iter_mut().zip(&fitted.groups).zip(&self.settings.groups) {
             own.has_backup_routes = left.held_until.is_none();
             if left.held_until.is_some() {
                 own.announce_from(now());
+                self.addresses.take_over(&group.addresses, carried.is_lifetime_ignored);
             }
         }
+        let Fitted { new, places, .. } = fitted;
         if let (Some(watchdog), Some(armed)) = (&mut self.watchdog, carried.watchdog) {
             watchdog.take_over(armed);
             let timeout = Span::from_s(u64::from(armed.1.timeout_s));
@@ -198,7 +199,7 @@ impl<'a> Guard<'a> {
         self.unopened = Unopened::of(new.paths.len());
         let keys = self.agent.keys().to_vec();
         let mut lines = changes(self.settings, &new, AppliedBy::Upgrade).unwrap_or_default();
-        let added = new.groups.iter().zip(&carried.places).filter(|(_, place)| place.is_none());
+        let added = new.groups.iter().zip(&places).filter(|(_, place)| place.is_none());
         lines.extend(added.map(|(group, _)| format!("group {} is added", group.name)));
         lines.push(format!("version {BUILD} goes on in the place of {}", words::version(carried.version)));
         self.change(new, keys)?;

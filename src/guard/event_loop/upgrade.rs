@@ -8,7 +8,7 @@
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -18,9 +18,9 @@ use crosswire::frame::VERSION;
 use crosswire::time::{Instant, Span};
 use log::{error, info};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::unistd::{execve, getpid, pipe2, read};
+use nix::unistd::{execv, getpid, read};
 
 use super::hear::MAX_LAST_WORDS;
 use super::state::{Guard, plan};
@@ -31,9 +31,9 @@ use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
 use crate::guard::scheduling::{Process, become_realtime, give_back_limits};
 use crate::guard::scripts::run::Run;
-use crate::guard::scripts::spawn::{SEARCH_PATH, become_program, c_string};
+use crate::guard::scripts::spawn::{SEARCH_PATH, c_string, spawn_program};
 use crate::private;
-use crate::sys::process::{fork_into, keep_on_exec};
+use crate::sys::process::keep_on_exec;
 
 /// How long an upgrade waits for rest.
 const WAITS_FOR_REST: Span = Span::from_s(10);
@@ -65,12 +65,13 @@ impl Upgrade {
     }
 }
 
-/// The file that a process was started from, even if another stands in its place by now.
+/// The file that a process was started from, even if another stands in its place by now, by its `exe` in
+/// /proc.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn program_of(pid: &str) -> io::Result<PathBuf> {
-    let mut name = fs::read_link(format!("/proc/{pid}/exe"))?.into_os_string().into_vec();
+pub fn program_of(exe: &Path) -> io::Result<PathBuf> {
+    let mut name = fs::read_link(exe)?.into_os_string().into_vec();
     if name.ends_with(GONE) {
         name.truncate(name.len() - GONE.len());
     }
@@ -121,7 +122,7 @@ impl Guard<'_> {
     }
 
     fn rehearse(&self) -> Result<Upgrade, String> {
-        let path = program_of("self").map_err(|error| format!("/proc/self/exe: {error}"))?;
+        let path = program_of(Path::new("/proc/self/exe")).map_err(|error| format!("/proc: {error}"))?;
         let program = open_program(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let carried =
             self.carried().ok_or("the agent has yet to say its first word: try again in a moment")?;
@@ -129,24 +130,14 @@ impl Guard<'_> {
         let state = carried.pipe().map_err(errno)?;
         let began_at = now();
         let deadline = began_at + self.longest_rehearsal();
-        let (pid, output) = self.spawn_rehearsal(&program, &state).map_err(errno)?;
+        let arguments = self.command(&["--check", "--state", "0"]);
+        let programs = [proc_path(&program).map_err(errno)?];
+        let (environment, kept) = ([SEARCH_PATH.to_owned()], Some(program.as_raw_fd()));
+        let spawned = spawn_program(&programs, &arguments, &environment, &state, kept);
+        let (pid, output) = spawned.map_err(errno)?;
         info!("upgrade: {} rehearses, process {pid}", path.display());
         let rehearsal = Some(Run::quiet("rehearsal".to_owned(), pid, output, deadline));
         Ok(Upgrade { program, rehearsal, began_at, needs: Span::ZERO, is_going: false })
-    }
-
-    fn spawn_rehearsal(&self, program: &File, state: &OwnedFd) -> nix::Result<(nix::unistd::Pid, OwnedFd)> {
-        let programs = [proc_path(program)?];
-        let arguments = self.command(&["--check", "--state", "0"]);
-        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-        fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let environment = [SEARCH_PATH.to_owned()];
-        let kept = Some(program.as_raw_fd());
-        // As for every program that the guard starts.
-        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        let child = fork_into(|| become_program(&programs, &arguments, &environment, state, &writer, kept));
-        before.thread_set_mask()?;
-        Ok((child?, reader))
     }
 
     /// Our command line, and these words.
@@ -227,16 +218,14 @@ impl Guard<'_> {
         Some(Carried {
             version: VERSION,
             custody: self.custody.legacy(),
-            deposit: self.agent.deposit()?.clone(),
-            put: self.addresses.put(),
             is_lifetime_ignored: self.addresses.is_lifetime_ignored(),
-            watchdog: self.watchdog.as_ref().and_then(Watchdog::carried),
+            journal: self.journal.as_ref().map_or(0, JournalProcess::pid),
             own: [self.lock, self.links.as_fd().as_raw_fd()],
             control: self.agent.keeps().to_vec(),
-            outputs: self.lingering.carried(),
-            journal: self.journal.as_ref().map_or(0, JournalProcess::pid),
+            outputs: self.lingering.descriptors(),
+            watchdog: self.watchdog.as_ref().and_then(Watchdog::carried),
+            deposit: self.agent.deposit()?.clone(),
             text: self.settings.text.clone(),
-            places: heapless::Vec::new(),
         })
     }
 
@@ -268,13 +257,10 @@ impl Guard<'_> {
         let descriptors: Vec<_> = carried.descriptors().into_iter().chain([state.as_raw_fd()]).gather();
         let (path, number) = (proc_path(program)?, state.as_raw_fd().to_string());
         let arguments = self.command(&["--state", &number]);
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| c_string(&[name.into_vec(), value.into_vec()].join(&b'=')).ok());
-        let environment: Vec<CString> = variables.gather();
         log::logger().flush();
         give_back_limits();
         descriptors.iter().try_for_each(|descriptor| keep_on_exec(*descriptor, true))?;
-        let failed = execve(&path, &arguments, &environment).err();
+        let failed = execv(&path, &arguments).err();
         let _ = descriptors.iter().try_for_each(|descriptor| keep_on_exec(*descriptor, false));
         failed.map_or(Ok(()), Err)
     }

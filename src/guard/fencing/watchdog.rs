@@ -12,7 +12,6 @@ use std::path::Path;
 use crosswire::quorum::timing::watchdog_announced;
 use crosswire::time::Span;
 use log::{error, info, warn};
-use serde::{Deserialize, Serialize};
 
 use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
@@ -77,7 +76,7 @@ const PET: u8 = 0;
 const MAGIC_CLOSE: u32 = 0x0100;
 
 /// What is armed, as the agent and the peer have to know it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Armed {
     /// What the driver really set.
     pub timeout_s: u8,

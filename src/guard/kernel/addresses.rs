@@ -9,7 +9,7 @@
 //! leaves from it. The on-link route of its network is one of ours (`routes.rs`), not the kernel's: that may
 //! be the one of a router's advertisement.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crosswire::resource::Fault;
 use crosswire::time::{Instant, Span};
@@ -21,6 +21,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::kernel::interface::{self, set_switch};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
+use crate::settings::neighbours::addresses_of_box;
 use crate::settings::{Route, VirtualAddress};
 
 // linux/rtnetlink.h, linux/if_addr.h
@@ -68,10 +69,6 @@ pub struct Addresses {
     /// The kernel does not say of a rule that it is there already.
     pub(super) has_repeated_rules: bool,
 }
-
-/// An address that was put, for another run of the guard: its interface's name and number; the address, an
-/// IPv4 one as IPv6 has it (RFC 4291, 2.5.5.2), and its prefix length; then what the kernel showed of it last.
-pub type Put = (String, u32, [u8; 16], u8, u32, bool);
 
 /// Where an address is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,27 +128,18 @@ impl Addresses {
         })
     }
 
-    /// What was put, for another run of the guard.
-    pub fn put(&self) -> Vec<Put> {
-        let put = self.put.iter().map(|(interface, Seen { place, valid_s, is_secondary })| {
-            let ip = match place.ip {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                IpAddr::V6(ip) => ip,
-            };
-            (interface.clone(), place.interface_index, ip.octets(), place.prefix, *valid_s, *is_secondary)
-        });
-        put.gather()
-    }
-
-    /// Goes on with what another run of the guard has put.
-    pub fn take_over(&mut self, put: &[Put], is_lifetime_ignored: bool) {
-        self.was_lifetime_ignored = is_lifetime_ignored;
-        let seen = put.iter().map(|(interface, interface_index, ip, prefix, valid_s, is_secondary)| {
-            let ip = Ipv6Addr::from(*ip).to_canonical();
-            let place = Place { ip, prefix: *prefix, interface_index: *interface_index };
-            (interface.clone(), Seen { place, valid_s: *valid_s, is_secondary: *is_secondary })
-        });
-        self.put = seen.gather();
+    /// Goes on with addresses that another run of the guard has put, as far as they are still there.
+    pub fn take_over(&mut self, held: &[VirtualAddress], is_lifetime_ignored: bool) {
+        self.was_lifetime_ignored |= is_lifetime_ignored;
+        let there = addresses_of_box();
+        for address in held {
+            if let Some(place) = self.place_of(address) {
+                let is_it =
+                    |(name, ip, _): &(String, IpAddr, IpAddr)| name == address.device() && *ip == address.ip;
+                let valid_s = if there.iter().any(is_it) { self.lifetime_s } else { 0 };
+                self.put.push((address.device().to_owned(), Seen { place, valid_s, is_secondary: true }));
+            }
+        }
     }
 
     /// From now on every address is given another `lease` at a time.

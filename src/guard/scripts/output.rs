@@ -58,17 +58,16 @@ impl Lingering {
         self.0.iter()
     }
 
-    /// What stands before their lines in the log, and their descriptors.
-    pub fn carried(&self) -> Vec<(Option<String>, RawFd)> {
-        self.0.iter().map(|output| (output.label.clone(), output.pipe.as_raw_fd())).gather()
+    /// Their descriptors.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.0.iter().map(|output| output.pipe.as_raw_fd()).gather()
     }
 
     /// Goes on with what another run of the guard has read.
-    pub fn take_over(&mut self, carried: &[(Option<String>, RawFd)]) {
-        for (label, descriptor) in carried {
-            let output =
-                take_over(*descriptor).map(|pipe| Output { label: label.clone(), ..Output::unlogged(pipe) });
-            self.keep(output.ok());
+    pub fn take_over(&mut self, descriptors: &[RawFd]) {
+        for descriptor in descriptors {
+            let pipe = take_over(*descriptor).ok();
+            self.keep(pipe.map(|pipe| Output::new(pipe, "a script's daemon".to_owned())));
         }
     }
 

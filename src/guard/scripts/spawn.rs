@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, alarm, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid, write};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid, write};
 
 use crosswire::custody::Action;
 use crosswire::time::Span;
@@ -34,41 +34,49 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     let arguments: Vec<CString> =
         programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    spawn_program(&programs, &arguments, environment, &null, None)
+}
+
+/// Starts the first of these programs that exists, with that input. One descriptor may be kept open for it
+/// until it is executed. Returns its process and the reading end of its output.
+///
+/// # Errors
+/// What the kernel says.
+pub fn spawn_program(
+    programs: &[CString],
+    arguments: &[CString],
+    environment: &[CString],
+    input: &OwnedFd,
+    kept: Option<RawFd>,
+) -> nix::Result<(Pid, OwnedFd)> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // Signals are blocked until the child has dropped our handlers, which would take a signal to the child
     // for one to the guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer, None));
+    let child = fork_into(|| become_program(programs, arguments, environment, input, &writer, kept));
     before.thread_set_mask()?;
     Ok((child?, reader))
 }
 
 /// Runs the first of these programs that exists, and returns what it wrote; nothing if it cannot be run. This
-/// waits so many seconds at most, or for ever if there are none, so it is only for commands, never for the daemon's loop.
-pub fn ask(programs: &[CString], arguments: &[&str], within_s: u32) -> Vec<u8> {
+/// waits, so it is only for commands, never for the daemon's loop.
+#[cfg(feature = "import")]
+pub fn ask(programs: &[CString], arguments: &[&str]) -> Vec<u8> {
     let mut said = Vec::new();
-    let _ = try_to_ask(programs, arguments, within_s, &mut said);
+    let _ = try_to_ask(programs, arguments, &mut said);
     said
 }
 
-fn try_to_ask(
-    programs: &[CString],
-    arguments: &[&str],
-    within_s: u32,
-    said: &mut Vec<u8>,
-) -> nix::Result<()> {
+#[cfg(feature = "import")]
+fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> nix::Result<()> {
     let arguments: Vec<CString> =
         arguments.iter().map(|word| c_string(word.as_bytes())).collect::<nix::Result<_>>()?;
     let environment = [SEARCH_PATH.to_owned()];
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let child = fork_into(|| {
-        // The alarm outlives the execution, and ends whoever does not end by himself.
-        alarm::set(within_s);
-        become_program(programs, &arguments, &environment, &null, &writer, None)
-    })?;
+    let child = fork_into(|| become_program(programs, &arguments, &environment, &null, &writer, None))?;
     drop(writer);
     let mut bytes = [0; 256];
     loop {
