@@ -29,7 +29,7 @@ use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::{recall, restraint};
-use crate::settings::{AppliedBy, KeyFile, Settings};
+use crate::settings::{self, AppliedBy, KeyFile, Settings};
 use crate::sys::names;
 use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks, take_over};
 use crate::{agent, clock, guard, logger, private};
@@ -55,7 +55,8 @@ options! {
 /// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes
 /// into the background.
 pub fn run(options: &RunOptions) -> ExitCode {
-    let carried = match options.state.map(|state| Carried::read(RawFd::try_from(state).unwrap_or(-1))) {
+    let state = options.state.filter(|_| cfg!(feature = "upgrade"));
+    let carried = match state.map(|state| Carried::read(RawFd::try_from(state).unwrap_or(-1))) {
         Some(Err(why)) => return complain(Exit::Refused, false, &format_args!("crosswire: {why}")).into(),
         Some(Ok(carried)) => Some(carried),
         None => None,
@@ -141,7 +142,7 @@ fn be_next(
 /// How what was handed over fits these settings.
 fn fit(carried: &Carried, new: Settings) -> Result<(Settings, Fitted), String> {
     let (old, fitted) = carried.fit(new)?;
-    let changes = guard::reload::changes(&old, &fitted.new, AppliedBy::Upgrade);
+    let changes = settings::changes(&old, &fitted.new, AppliedBy::Upgrade);
     changes.map(|_| (old, fitted)).map_err(|lines| lines.join("; "))
 }
 

@@ -16,7 +16,7 @@ use super::option::{operand, option, options};
 use super::reload::{Asked, asked_for};
 use crate::guard::UPGRADE;
 use crate::guard::carried::UNREADABLE;
-use crate::guard::upgrade::{open_program, program_of};
+use crate::guard::program::{open_program, program_of};
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain};
 use crate::private;
@@ -93,8 +93,8 @@ fn knows_upgrades(pid: i32) -> bool {
     blocked.is_some_and(|bits| bits >> (UPGRADE as i32 - 1) & 1 == 1)
 }
 
-/// Puts the file where the daemon was started from, if it is one of ours for this machine. Returns that place,
-/// and the one of what stood there.
+/// Puts the file where the daemon was started from, if it is one of ours for this machine. Returns that
+/// place, and the one of what stood there.
 fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
     let of = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let read = |mut opened: File| {

@@ -65,7 +65,8 @@ impl Custody {
         }
     }
 
-    /// Goes on with what another run has handed over, with `groups` in their present order. The plan is still the one of then; an agent is started
+    /// Goes on with what another run has handed over, with `groups` in their present order. The plan is
+    /// still the one of then; an agent is started
     /// by [`Event::Reloaded`](super::Event::Reloaded).
     pub fn take_over(&mut self, now: Instant, legacy: &Legacy, groups: &[GroupLegacy]) {
         debug_assert!(self.phase == Phase::Running && !self.is_agent_there, "a fresh one");

@@ -15,6 +15,7 @@
 //! * [`agent_process`]: the socket pair to the agent, and what the agent gives up;
 //! * [`journal`]: the process that writes decisions to disk;
 //! * [`carried`]: what is handed to a program that is executed in the place of this one;
+//! * [`program`]: that program;
 //! * [`event_loop`]: what woke the guard, and what it does about it.
 //!
 //! Beside them [`scheduling`] keeps guard and agent on time, and `sd_notify.rs` tells the service manager
@@ -26,6 +27,7 @@ mod event_loop;
 pub mod fencing;
 pub mod journal;
 pub mod kernel;
+pub mod program;
 pub mod run_dir;
 pub mod scheduling;
 pub mod scripts;
@@ -48,9 +50,9 @@ use thiserror::Error;
 use crate::settings::Settings;
 pub use agent_process::recipe::{Inheritance, Recipe};
 use carried::{Carried, Fitted};
+pub use event_loop::reload;
 use event_loop::state::{Beginning, Guard};
 use event_loop::turn::FAILED;
-pub use event_loop::{reload, upgrade};
 use run_dir::lock::{Lock, LockError, PID_FILE, PidFile, PidRoom};
 use run_dir::marker::{self, LeftBehind};
 use serial::ports::{self, OpenError};

@@ -7,7 +7,8 @@ pub const UPGRADE: Signal = Signal::SIGURG;
 
 /// What the guard reads from a descriptor: the end of children, and the wishes for a reload or an upgrade.
 pub fn signals_of_guard() -> SigSet {
-    [Signal::SIGCHLD, Signal::SIGHUP, UPGRADE].into_iter().collect()
+    let known = if cfg!(feature = "upgrade") { UPGRADE } else { Signal::SIGHUP };
+    [Signal::SIGCHLD, Signal::SIGHUP, known].into_iter().collect()
 }
 
 /// Blocks these signals in this thread and in those that it starts. The parent calls it before

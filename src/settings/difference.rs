@@ -7,16 +7,16 @@ use crosswire::time::Span;
 use super::groups::{ON_STOP_FAILURE, SAFETY};
 use super::loader::JEOPARDY;
 use super::script::NEVER;
-use super::{GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
+use super::{ConfigError, GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
 use crate::gather::Gather;
 
 /// One difference.
 #[derive(Debug)]
-pub struct Change {
+pub(super) struct Change {
     /// In words.
-    pub text: String,
+    pub(super) text: String,
     /// How it is applied.
-    pub by: AppliedBy,
+    pub(super) by: AppliedBy,
 }
 
 /// The least that applies a difference.
@@ -32,17 +32,39 @@ pub enum AppliedBy {
 
 impl AppliedBy {
     /// The word behind "this needs".
-    pub const fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Reload => "`crosswire reload`",
-            Self::Upgrade => "`crosswire upgrade`",
-            Self::Restart => "a restart",
+            Self::Upgrade if cfg!(feature = "upgrade") => "`crosswire upgrade`",
+            Self::Upgrade | Self::Restart => "a restart",
         }
     }
 }
 
+fn said(errors: &[ConfigError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).gather()
+}
+
+/// What has changed, if all of it can be applied so.
+///
+/// # Errors
+/// What needs more than that, or what this box lacks now.
+pub fn changes(old: &Settings, new: &Settings, by: AppliedBy) -> Result<Vec<String>, Vec<String>> {
+    let changes = differences(old, new);
+    let hard = changes.iter().filter(|change| change.by > by);
+    let hard: Vec<_> =
+        hard.map(|change| format!("{}: this needs {}", change.text, change.by.name())).gather();
+    if !hard.is_empty() {
+        return Err(hard);
+    }
+    // What this box lacked before is no reason to stay with the old file.
+    let (lacked, lacks) = (said(&old.absent()), said(&new.absent()));
+    let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).gather();
+    if lacks.is_empty() { Ok(changes.into_iter().map(|change| change.text).gather()) } else { Err(lacks) }
+}
+
 /// Everything that differs; empty if nothing does.
-pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
+pub(super) fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
     if cfg!(feature = "shadow") && old.is_shadow != new.is_shadow {
         // Its paths, its port and its name differ too, which is no news.

@@ -39,7 +39,7 @@ use crosswire::pair::{PathId, Side};
 use crosswire::quorum::timing::{GroupProof, Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
-pub use difference::{AppliedBy, differences};
+pub use difference::{AppliedBy, changes};
 pub use error::ConfigError;
 #[cfg(feature = "import")]
 pub use error::shorten;

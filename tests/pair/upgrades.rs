@@ -94,8 +94,8 @@ fn assert_untouched(scene: &mut Scene, place: &Place, before: (i32, serde_json::
 }
 
 /// Operator: `upgrade FILE`, ten times, or as often as `CROSSWIRE_UPGRADES` says, on the node that serves.
-/// Required: the client, which asks every millisecond, misses nothing for longer than 5 ms; nothing moves; the
-/// process stays the same, the agent is another one each time.
+/// Required: the client, which asks every millisecond, misses nothing for longer than 5 ms; nothing moves;
+/// the process stays the same, the agent is another one each time.
 #[test]
 fn row_36_an_upgrade_while_it_serves_is_noticed_by_nobody() {
     testing::in_fair_lab(|| {
@@ -214,7 +214,8 @@ fn what_others_may_write_to_is_not_executed() {
     });
 }
 
-/// Operator: upgrades while a script starts. Required: refused, and the script is neither ended nor run again.
+/// Operator: upgrades while a script starts.
+/// Required: refused, and the script is neither ended nor run again.
 #[test]
 fn row_36_nothing_is_upgraded_while_a_script_is_pending() {
     testing::in_fair_lab(|| {
@@ -243,8 +244,8 @@ fn row_36_nothing_is_upgraded_while_a_script_is_pending() {
     });
 }
 
-/// Operator: adds a group, and changes the cable's speed, in both files; `upgrade` on one box after the other.
-/// Required: nothing moves, the new group is served, both paths are on time. A `reload` had refused it.
+/// Operator: adds groups, and changes the cable's speed, in both files; `upgrade` on one box after the
+/// other. Required: nothing moves, the new groups are served, both paths are on time. A `reload` refuses it.
 #[test]
 fn a_group_and_a_path_change_without_an_outage() {
     testing::in_fair_lab(|| {

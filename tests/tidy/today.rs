@@ -66,10 +66,5 @@ pub const TWINS: &[(&str, &str)] = &[
 pub const CIRCLES: &[(&str, &str)] = &[];
 
 /// What the guard decodes.
-pub const DECODING: &[(&str, &str)] = &[
-    ("src/guard/agent_process/link.rs: take_from_bytes", "the fixed orders, `ToGuard`"),
-    ("src/guard/carried.rs: decode", "what a guard hands over; the deposit in it stays as it is"),
-    ("src/guard/carried.rs: take_from_bytes", "what a guard hands over; the deposit in it stays as it is"),
-    ("src/guard/carried.rs: Deserialize", "what a guard hands over; the deposit in it stays as it is"),
-    ("src/guard/fencing/watchdog.rs: Deserialize", "a part of what a guard hands over"),
-];
+pub const DECODING: &[(&str, &str)] =
+    &[("src/guard/agent_process/link.rs: take_from_bytes", "the fixed orders, `ToGuard`")];

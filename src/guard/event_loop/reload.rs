@@ -21,7 +21,7 @@ use crate::guard::kernel::links::Links;
 use crate::operator::words;
 use crate::private;
 use crate::settings::{
-    AppliedBy, ConfigError, GroupSettings, KeyFile, PathSettings, Settings, VirtualAddress, differences,
+    self, AppliedBy, ConfigError, GroupSettings, KeyFile, PathSettings, Settings, VirtualAddress,
 };
 
 /// Where the guard says what became of a reload.
@@ -62,7 +62,7 @@ impl Guard<'_> {
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
         let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(|e| said(&e))?;
         let keys = KeyFile::load(&new.key_file).map_err(|error| said(&[error]))?;
-        let mut changes = changes(self.settings, &new, AppliedBy::Reload)?;
+        let mut changes = settings::changes(self.settings, &new, AppliedBy::Reload)?;
         if keys != self.agent.keys() {
             changes.push("the keys have changed".to_owned());
         }
@@ -185,24 +185,6 @@ impl Guard<'_> {
 
 fn said(errors: &[ConfigError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).gather()
-}
-
-/// What has changed, if all of it can be applied so.
-///
-/// # Errors
-/// What needs more than that, or what this box lacks now.
-pub fn changes(old: &Settings, new: &Settings, by: AppliedBy) -> Result<Vec<String>, Vec<String>> {
-    let changes = differences(old, new);
-    let hard = changes.iter().filter(|change| change.by > by);
-    let hard: Vec<_> =
-        hard.map(|change| format!("{}: this needs {}", change.text, change.by.name())).gather();
-    if !hard.is_empty() {
-        return Err(hard);
-    }
-    // What this box lacked before is no reason to stay with the old file.
-    let (lacked, lacks) = (said(&old.absent()), said(&new.absent()));
-    let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).gather();
-    if lacks.is_empty() { Ok(changes.into_iter().map(|change| change.text).gather()) } else { Err(lacks) }
 }
 
 /// What the agent that is started by the new file has to know of the old one, whose deposit it reads.

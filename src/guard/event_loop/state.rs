@@ -12,8 +12,6 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::group_resources::GroupResources;
-use super::reload::changes;
-use super::upgrade::Upgrade;
 use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
@@ -26,6 +24,7 @@ use crate::guard::journal::process::{self, JournalProcess, ToldDrops};
 use crate::guard::kernel::addresses::Addresses;
 use crate::guard::kernel::ethernet::Sender;
 use crate::guard::kernel::links::Links;
+use crate::guard::program::Upgrade;
 use crate::guard::run_dir::marker::{Left, LeftBehind, Marker};
 use crate::guard::scheduling::Idleness;
 use crate::guard::scripts::notifier::Notifier;
@@ -35,7 +34,7 @@ use crate::guard::serial::ports::Unopened;
 use crate::guard::signals::{block_child_signal, signals_of_guard};
 use crate::ipc::FromGuard;
 use crate::operator::words;
-use crate::settings::{AppliedBy, Script, Settings, StopFailure};
+use crate::settings::{AppliedBy, Script, Settings, StopFailure, changes};
 use crate::sys::process::take_over;
 
 /// The guard at work.
@@ -143,7 +142,9 @@ impl<'a> Guard<'a> {
             lock,
             upgrade: None,
         };
-        if let Some((carried, fitted)) = carried {
+        if cfg!(feature = "upgrade")
+            && let Some((carried, fitted)) = carried
+        {
             guard.take_over(&carried, fitted)?;
             return Ok(guard);
         }

@@ -5,20 +5,17 @@
 //! dismissed as by a reload, and where another one would be started the guard executes the new program.
 //! Until then nothing is touched; and if even that fails, another agent is started after all.
 
-use std::ffi::{CString, OsString};
-use std::fs::{self, File};
-use std::io;
+use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crosswire::config::PathPolicy;
 use crosswire::custody::{End, Event};
 use crosswire::frame::VERSION;
-use crosswire::time::{Instant, Span};
+use crosswire::time::Span;
 use log::{error, info};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::{execv, getpid, read};
 
@@ -29,78 +26,21 @@ use crate::gather::Gather;
 use crate::guard::carried::Carried;
 use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
+use crate::guard::program::{Upgrade, open_program, program_of};
 use crate::guard::scheduling::{Process, become_realtime, give_back_limits};
 use crate::guard::scripts::run::Run;
 use crate::guard::scripts::spawn::{SEARCH_PATH, c_string, spawn_program};
-use crate::private;
 use crate::sys::process::keep_on_exec;
 
-/// How long an upgrade waits for rest.
-const WAITS_FOR_REST: Span = Span::from_s(10);
+/// A build that does not know it needs no room for it.
+const IS_KNOWN: bool = cfg!(feature = "upgrade");
 /// So many times what the rehearsal has taken fit into the lease.
 const MARGIN: u64 = 3;
-
-/// An upgrade on its way.
-pub struct Upgrade {
-    /// What is executed: the file is checked once, and is not looked for by its name again.
-    program: File,
-    /// The rehearsal, until it has ended.
-    rehearsal: Option<Run>,
-    began_at: Instant,
-    /// How long the lease has to last when the agent is dismissed.
-    needs: Span,
-    /// The agent is dismissed.
-    is_going: bool,
-}
-
-impl Upgrade {
-    /// The rehearsal that runs.
-    pub fn run(&self) -> Option<&Run> {
-        self.rehearsal.as_ref()
-    }
-
-    /// When there is something to do beside what wakes the guard.
-    pub fn deadline(&self) -> Instant {
-        self.run().map_or(self.began_at + WAITS_FOR_REST, Run::deadline)
-    }
-}
-
-/// The file that a process was started from, even if another stands in its place by now, by its `exe` in
-/// /proc.
-///
-/// # Errors
-/// What the kernel says.
-pub fn program_of(exe: &Path) -> io::Result<PathBuf> {
-    let mut name = fs::read_link(exe)?.into_os_string().into_vec();
-    if name.ends_with(GONE) {
-        name.truncate(name.len() - GONE.len());
-    }
-    Ok(OsString::from_vec(name).into())
-}
-
-/// What the kernel appends to the name of a file that is there no more.
-const GONE: &[u8] = b" (deleted)";
-
-/// Opens a program that root may execute as itself: nobody else can have put it there.
-///
-/// # Errors
-/// What is wrong with it, and what the file system says.
-pub fn open_program(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let opened = File::from(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?);
-    let found = opened.metadata()?;
-    let place = path.parent().map(fs::metadata).transpose()?;
-    if found.is_file() && private::is_own(&found) && place.is_none_or(|place| private::is_own(&place)) {
-        return Ok(opened);
-    }
-    let what = "it, or its directory, is not root's alone: chown root, chmod go-w";
-    Err(io::Error::other(what))
-}
 
 impl Guard<'_> {
     /// Begins an upgrade, if none is on its way.
     pub(super) fn upgrade(&mut self) {
-        if self.upgrade.is_none() {
+        if IS_KNOWN && self.upgrade.is_none() {
             match self.rehearse() {
                 Ok(upgrade) => self.upgrade = Some(upgrade),
                 Err(why) => self.answer("upgrade", Err(vec![why])),
@@ -148,7 +88,7 @@ impl Guard<'_> {
 
     /// Sees whether the rehearsal has ended.
     pub(super) fn reap_rehearsal(&mut self) {
-        let Some(upgrade) = &mut self.upgrade else { return };
+        let Some(upgrade) = self.upgrade.as_mut().filter(|_| IS_KNOWN) else { return };
         let Some(end) = upgrade.rehearsal.as_mut().and_then(Run::reap) else { return };
         let took = now().since(upgrade.began_at);
         let run = upgrade.rehearsal.take();
@@ -175,12 +115,12 @@ impl Guard<'_> {
 
     /// Ends a rehearsal that takes too long, and goes on at rest, right after a renewal.
     pub(super) fn tend_upgrade(&mut self) {
-        let Some(upgrade) = &mut self.upgrade else { return };
+        let Some(upgrade) = self.upgrade.as_mut().filter(|_| IS_KNOWN) else { return };
         if let Some(run) = &mut upgrade.rehearsal {
             run.pass_deadline(now());
             return;
         }
-        let (needs, until) = (upgrade.needs, upgrade.began_at + WAITS_FOR_REST);
+        let (needs, until) = (upgrade.needs, upgrade.rests_until());
         if upgrade.is_going {
             return;
         }
@@ -232,7 +172,7 @@ impl Guard<'_> {
     /// Where another agent would be started: executes the new program instead, if there is one. Returns if
     /// that fails, and then everything goes on as if there had been none.
     pub(super) fn execute_upgrade(&mut self) {
-        let Some(upgrade) = self.upgrade.take_if(|upgrade| upgrade.is_going) else { return };
+        let Some(upgrade) = self.upgrade.take_if(|upgrade| IS_KNOWN && upgrade.is_going) else { return };
         let failed = self.execute(&upgrade.program);
         error!("upgrade: not executed");
         let _ = become_realtime(Process::Guard, self.settings.is_realtime);
