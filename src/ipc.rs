@@ -48,6 +48,11 @@ impl OpaqueDeposit {
         heapless::Vec::from_slice(bytes).ok().filter(|bytes| !bytes.is_empty()).map(Self)
     }
 
+    /// As the agent wrote it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// What it says; `None` if it cannot be read.
     pub fn decode(&self) -> Option<Deposit> {
         succession::decode(&self.0)

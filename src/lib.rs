@@ -141,8 +141,8 @@
 //! 3. [`timing`](quorum::timing) is where it acts: how often a lease is renewed, how long a peer may still
 //!    hold something, how long a node listens at its start. The guard reads it from its
 //!    [`Plan`](custody::Plan), and gives it to the kernel with each address.
-//! 4. At a reload `settings/difference.rs` says what has changed, and whether the change needs a restart. The
-//!    agent announces the old lease until it is over.
+//! 4. At a reload `settings/difference.rs` says what has changed, and whether the change needs an upgrade in
+//!    place or a restart. The agent announces the old lease until it is over.
 //!
 //! # The way of one script
 //!

@@ -2,7 +2,7 @@
 _crosswire() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words=
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="run check cable-test status why peer handover takeover drill fence standby online maintenance reload keygen witness import --help --version"
+        words="run check cable-test status why peer handover takeover drill fence standby online maintenance reload upgrade keygen witness import --help --version"
     else
         case ${COMP_WORDS[1]} in
         run) words="--config --node --run-dir --foreground --check --help" ;;
@@ -19,6 +19,7 @@ _crosswire() {
         online) words="--run-dir --help" ;;
         maintenance) words="--run-dir --for --reason --help" ;;
         reload) words="--run-dir --help" ;;
+        upgrade) words="--run-dir --help" ;;
         keygen) words="--rotate --witness --config --help" ;;
         witness) words="--keys --listen --run-dir --foreground --check --help" ;;
         import) words="--to --addresses --peer --help" ;;

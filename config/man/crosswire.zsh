@@ -16,6 +16,7 @@ commands=(
     'online:End standby\: this node may serve again'
     'maintenance:Have nothing moved for a while\: `on` or `off`'
     'reload:Read the configuration anew; only what has changed is touched'
+    'upgrade:Go on in place with a new binary, or with the configuration read afresh; nothing moves'
     'keygen:Make a key file, or add a new key to it'
     'witness:Run the voting witness of other pairs, on a third box'
     'import:Make a configuration from Heartbeat'\''s or keepalived'\''s'
@@ -138,6 +139,12 @@ maintenance)
 reload)
     _arguments \
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
+        '--help[Prints help information]'
+    ;;
+upgrade)
+    _arguments \
+        '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
+        '::FILE:_files' \
         '--help[Prints help information]'
     ;;
 keygen)

@@ -31,12 +31,12 @@ use std::os::fd::OwnedFd;
 
 use crosswire::config::{MAX_GROUPS, MAX_PATHS, PathPolicy};
 use crosswire::frame::session::Entropy;
-use crosswire::frame::{Key, Keyring, heartbeat_bytes};
+use crosswire::frame::{Key, Keyring, VERSION, heartbeat_bytes};
 use crosswire::limit::Limiter;
 use crosswire::pair::GroupId;
 use crosswire::quorum::facts::Standby;
 use crosswire::quorum::record::{Kind, Record};
-use crosswire::quorum::succession::{Deposit, Restraint, Succession};
+use crosswire::quorum::succession::{Deposit, MAX_DEPOSIT_BYTES, Restraint, Succession, encode};
 use crosswire::quorum::{Effects, Event};
 use crosswire::recorder::Recorder;
 use crosswire::station::Station;
@@ -47,6 +47,7 @@ use log::warn;
 use crate::clock;
 use crate::guard::Inheritance;
 use crate::guard::scheduling::Idleness;
+use crate::ipc::OpaqueDeposit;
 use crate::logger;
 use crate::operator::control::{Answer, WatchdogReport};
 use crate::operator::restraint::SavedRestraint;
@@ -282,7 +283,11 @@ impl<'a> Agent<'a> {
         }
         self.is_replaced = !inheritance.is_first && !inheritance.is_reload;
         if succession.deposit.is_some() {
-            self.record(if inheritance.is_reload { Record::Reloaded } else { Record::Succeeded });
+            self.record(match inheritance.upgraded_from {
+                Some(version) => Record::Upgraded(version, VERSION),
+                None if inheritance.is_reload => Record::Reloaded,
+                None => Record::Succeeded,
+            });
         }
         succession.deposit.is_some()
     }
@@ -320,6 +325,15 @@ impl<'a> Agent<'a> {
             self.is_done = true;
         }
     }
+}
+
+/// Whether this build can go on with what an agent of another one has left, and would leave the same. Only
+/// for a process without privileges: that agent may have been taken over.
+pub fn can_succeed(left: &OpaqueDeposit) -> bool {
+    let mut room = [0; MAX_DEPOSIT_BYTES];
+    let deposit = left.decode();
+    let again = deposit.as_ref().and_then(|deposit| encode(deposit, &mut room));
+    again.is_some_and(|bytes| OpaqueDeposit::new(bytes).as_ref() == Some(left))
 }
 
 /// What the last agent has left. It may restrain us no more than what the operator has had saved.

@@ -33,6 +33,8 @@ pub mod simulate;
 mod standby;
 pub mod status;
 mod status_watch;
+#[cfg(feature = "upgrade")]
+mod upgrade;
 mod version;
 pub mod why;
 #[cfg(feature = "witness")]
@@ -84,6 +86,8 @@ static COMMANDS: &[Command] = &[
     command!(standby::OnlineOptions, |options, out| standby::online(options, out).into()),
     command!(maintenance::MaintenanceOptions, |options, out| maintenance::maintenance(options, out).into()),
     command!(reload::ReloadOptions, |options, out| reload::run(options, out).into()),
+    #[cfg(feature = "upgrade")]
+    command!(upgrade::UpgradeOptions, |options, out| upgrade::run(options, out).into()),
     command!(keygen::KeygenOptions, |options, out| keygen_witness::run(options, out).into()),
     #[cfg(feature = "witness")]
     command!(witness::WitnessOptions, |options, _| witness::run(options)),
@@ -103,6 +107,7 @@ fn is_left_out(name: &str) -> bool {
         "import" => !cfg!(feature = "import"),
         "cable-test" => !cfg!(feature = "cable-test"),
         "drill" => !cfg!(feature = "drill"),
+        "upgrade" => !cfg!(feature = "upgrade"),
         "witness" => !cfg!(feature = "witness"),
         "demo" | "simulate" | "man" => !cfg!(feature = "workbench"),
         _ => false,
@@ -144,6 +149,11 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
         Some((command, more)) if is_help => (command, more),
         _ => (first, rest),
     };
+    if !cfg!(feature = "upgrade") && first == "upgrade" {
+        return Err(
+            "`upgrade` is not in this build: stop and start the daemon, which hands over first".to_owned()
+        );
+    }
     if let Some(name) = first.to_str().filter(|name| is_left_out(name)) {
         return Err(format!(
             "`{name}` is not in this build: run it on a workstation, by the build of `cargo build --release`"

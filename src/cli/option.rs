@@ -58,8 +58,12 @@ impl Word {
         Self { default: Some(default), is_optional: true, ..self }
     }
 
+    /// The command works without it.
+    pub const fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
     /// Keeps it out of help, manual and completion.
-    #[cfg(feature = "workbench")]
     pub const fn hidden(self) -> Self {
         Self { kind: Kind::Hidden, ..self }
     }

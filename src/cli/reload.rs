@@ -31,53 +31,76 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Asks, waits, and shows.
 pub fn run(options: &ReloadOptions, out: &mut impl Write) -> Exit {
-    let before = match incarnation(&options.run_dir) {
-        Ok(before) => before,
-        Err(error) => return not_answered(&options.run_dir, &error, false),
-    };
-    let pid_file = options.run_dir.join(PID_FILE);
-    let pid = read_pid(&pid_file).and_then(|pid| i32::try_from(pid).ok());
-    let answer = answer_file(&options.run_dir);
-    let _ = fs::remove_file(&answer);
-    let sent = pid.filter(|pid| *pid > 1).map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));
-    if !matches!(sent, Some(Ok(()))) {
-        let what = format_args!(
-            "no process can be told to reload: see {}, and run this as root",
-            pid_file.display()
-        );
-        return complain(Exit::Refused, false, &what);
-    }
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        if let Ok(text) = fs::read_to_string(&answer) {
-            let (word, lines) = text.split_once('\n').unwrap_or_default();
-            if word != DONE {
-                return complain(Exit::Refused, false, &format_args!("{lines}refused: nothing is changed"));
-            }
-            let _ = writeln!(out, "{lines}done");
-            return Exit::Done;
-        }
-        std::thread::sleep(LOOK_EVERY);
-        // The guard reports in a file, for which its directory may have no room.
-        if start.elapsed() > ANSWERED_WITHIN && is_another(&options.run_dir, before) {
-            let _ = writeln!(
-                out,
-                "done: another agent runs; the log says what has changed, since {} cannot be written",
-                answer.display()
-            );
-            return Exit::Done;
-        }
-    }
-    let what = format_args!(
-        "nothing has changed yet: {} was not written (is there room?); see the log",
-        answer.display()
-    );
-    complain(Exit::Refused, false, &what)
+    asked_for(&options.run_dir).map_or_else(|exit| exit, |daemon| daemon.ask(Signal::SIGHUP, PATIENCE, out))
 }
 
-/// Whether another run of the agent answers than before.
-fn is_another(run_dir: &Path, before: Option<[u8; 8]>) -> bool {
-    incarnation(run_dir).is_ok_and(|now| now.is_some() && now != before)
+/// A daemon that runs.
+pub(super) struct Asked {
+    run_dir: PathBuf,
+    /// The process of its guard.
+    pub(super) pid: i32,
+    /// Its agent.
+    before: Option<[u8; 8]>,
+}
+
+/// The daemon of a run directory. If there is none, that was said.
+pub(super) fn asked_for(run_dir: &Path) -> Result<Asked, Exit> {
+    let before = incarnation(run_dir).map_err(|error| not_answered(run_dir, &error, false))?;
+    let pid_file = run_dir.join(PID_FILE);
+    let pid = read_pid(&pid_file).and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1);
+    let what = format_args!("no process can be told: see {}", pid_file.display());
+    let pid = pid.ok_or_else(|| complain(Exit::Refused, false, &what))?;
+    Ok(Asked { run_dir: run_dir.to_path_buf(), pid, before })
+}
+
+impl Asked {
+    /// Tells it to do what the signal says, waits for so long, and shows what became of it.
+    pub(super) fn ask(&self, signal: Signal, patience: Duration, out: &mut impl Write) -> Exit {
+        let answer = answer_file(&self.run_dir);
+        let _ = fs::remove_file(&answer);
+        if kill(Pid::from_raw(self.pid), signal).is_err() {
+            let what = format_args!("process {} cannot be told: run this as root", self.pid);
+            return complain(Exit::Refused, false, &what);
+        }
+        let start = Instant::now();
+        while start.elapsed() < patience {
+            if let Ok(text) = fs::read_to_string(&answer) {
+                let (word, lines) = text.split_once('\n').unwrap_or_default();
+                if word != DONE {
+                    return complain(
+                        Exit::Refused,
+                        false,
+                        &format_args!("{lines}refused: nothing is changed"),
+                    );
+                }
+                let _ = writeln!(out, "{lines}done");
+                return Exit::Done;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            if kill(Pid::from_raw(self.pid), None).is_err() {
+                return complain(Exit::NotRunning, false, &"the daemon has ended: see the log");
+            }
+            // The guard reports in a file, for which its directory may have no room.
+            if start.elapsed() > ANSWERED_WITHIN && self.is_replaced() {
+                let _ = writeln!(
+                    out,
+                    "done: another agent runs; the log says what has changed, since {} cannot be written",
+                    answer.display()
+                );
+                return Exit::Done;
+            }
+        }
+        let what = format_args!(
+            "nothing has changed yet: {} was not written (is there room?); see the log",
+            answer.display()
+        );
+        complain(Exit::Refused, false, &what)
+    }
+
+    /// Whether another run of the agent answers than before.
+    pub(super) fn is_replaced(&self) -> bool {
+        incarnation(&self.run_dir).is_ok_and(|now| now.is_some() && now != self.before)
+    }
 }
 
 /// The run of the agent that answers: a reload takes effect with the next one.

@@ -1,7 +1,9 @@
 //! `crosswire run`: the daemon.
 
+use std::ffi::{CString, OsStr};
 use std::hash::Hasher;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,8 +13,8 @@ use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::prctl::set_dumpable;
-use nix::sys::signal::Signal;
+use nix::sys::prctl::{set_dumpable, set_name};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid, write};
 
@@ -21,15 +23,16 @@ use siphasher::sip::SipHasher24;
 use super::option::{flag, option, options};
 use crate::gather::Gather;
 use crate::guard::agent_process::privileges;
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::scheduling::Process;
 use crate::guard::serial::ports::OpenError;
 use crate::operator::control::{self, DEFAULT_GROUP, DEFAULT_RUN_DIR};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::{recall, restraint};
 use crate::settings::neighbours::KernelTables;
-use crate::settings::{KeyFile, Settings};
+use crate::settings::{self, AppliedBy, KeyFile, Settings};
 use crate::sys::names;
-use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks};
+use crate::sys::process::{close_all_but, fork, ignore, limit_thread_stacks, take_over};
 use crate::{agent, clock, guard, logger, private};
 
 options! {
@@ -45,14 +48,26 @@ options! {
         foreground: bool = flag("--foreground"),
         /// Only say why it would not start, if so
         check: bool = flag("--check"),
+        /// The descriptor on which the run whose place this one takes hands over
+        state: Option<u64> = option("--state", "FD").hidden(),
     }
 }
 
 /// Runs until it is told to stop. Everything that can be wrong with the configuration is said before it goes
 /// into the background.
 pub fn run(options: &RunOptions) -> ExitCode {
-    forget_the_caller();
+    let state = options.state.filter(|_| cfg!(feature = "upgrade"));
+    let carried = match state.map(|state| Carried::read(RawFd::try_from(state).unwrap_or(-1))) {
+        Some(Err(why)) => return complain(Exit::Refused, false, &format_args!("crosswire: {why}")).into(),
+        Some(Ok(carried)) => Some(carried),
+        None => None,
+    };
+    forget_the_caller(&mut carried.as_ref().map(Carried::descriptors).unwrap_or_default());
     let options = &options.made_absolute();
+    let carried = match carried {
+        Some(carried) if !options.check => return go_on(options, carried),
+        carried => carried,
+    };
     let settings = match Settings::load(&options.config, options.node.as_deref()) {
         Ok(settings) => settings,
         Err(list) => return complain_of(&list).into(),
@@ -65,6 +80,9 @@ pub fn run(options: &RunOptions) -> ExitCode {
         Ok(keys) => keys,
         Err(error) => return complain_of(&[error]).into(),
     };
+    if let Some(carried) = &carried {
+        return rehearse(options, settings, carried).into();
+    }
     if options.check {
         // The daemon would start all the same, since ports and interfaces may come late; whoever checks
         // before a restart has to know.
@@ -79,10 +97,60 @@ pub fn run(options: &RunOptions) -> ExitCode {
     }
 }
 
+/// Whether this build could go on with what the running daemon would hand over.
+fn rehearse(options: &RunOptions, settings: Settings, carried: &Carried) -> Exit {
+    let refused = |why: &str| complain(Exit::Refused, false, &format_args!("crosswire: {why}"));
+    if let Err(why) = fit(carried, settings) {
+        return refused(&why);
+    }
+    // From here on something is read that somebody may have written who has taken over an agent.
+    match privileges::drop_all(&options.run_dir, 0) {
+        Ok(_) if agent::can_succeed(&carried.deposit) => Exit::Done,
+        Ok(_) => refused("this version cannot read what the agent would leave to it"),
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+/// Goes on in the place of another run, which has executed this one. By its rehearsal all of this is as it
+/// should be. If the file has become another one since, everything goes on by the one of then.
+fn go_on(options: &RunOptions, carried: Carried) -> ExitCode {
+    let _ = set_name(c"crosswire");
+    let node = options.node.as_deref();
+    let now = Settings::load(&options.config, node).ok().and_then(|new| fit(&carried, new).ok());
+    let then = || carried.fit(carried.settings_of_then(&options.config, node)?);
+    let fitted = now.map_or_else(then, Ok);
+    let lived = fitted.and_then(|(settings, fitted)| be_next(options, &settings, carried, fitted));
+    lived.unwrap_or_else(|why| complain(Exit::Refused, false, &format_args!("crosswire: {why}")).into())
+}
+
+fn be_next(
+    options: &RunOptions,
+    settings: &Settings,
+    carried: Carried,
+    fitted: Fitted,
+) -> Result<ExitCode, String> {
+    let keys = KeyFile::load(&fitted.new.key_file).map_err(|error| error.to_string())?;
+    let mut control = carried.control.iter().map(|descriptor| take_over(*descriptor));
+    let (Some(Ok(root)), members) = (control.next(), control.next().and_then(Result::ok)) else {
+        return Err("no control socket was handed over".to_owned());
+    };
+    let _ = recall::begin(&options.run_dir, fitted.new.journal_base().as_deref());
+    let opened = guard::open(settings, &options.run_dir, Some((carried, fitted)));
+    let opened = opened.map_err(|error| error.to_string())?;
+    Ok(live(options, settings, keys, Started { opened, control: root, members }))
+}
+
+/// How what was handed over fits these settings.
+fn fit(carried: &Carried, new: Settings) -> Result<(Settings, Fitted), String> {
+    let (old, fitted) = carried.fit(new)?;
+    let changes = settings::changes(&old, &fitted.new, AppliedBy::Upgrade);
+    changes.map(|_| (old, fitted)).map_err(|lines| lines.join("; "))
+}
+
 /// Drops what the caller left us: its descriptors and its umask reach neither us nor our scripts, and its
 /// directory is not kept busy.
-pub(super) fn forget_the_caller() {
-    close_all_but(&mut []);
+pub(super) fn forget_the_caller(kept: &mut [RawFd]) {
+    close_all_but(kept);
     umask(Mode::from_bits_truncate(0o022));
 }
 
@@ -93,6 +161,15 @@ impl RunOptions {
         let there = Self { config: absolute(&self.config), run_dir: absolute(&self.run_dir), ..self.clone() };
         let _ = chdir(c"/");
         there
+    }
+
+    /// The command line that says the same.
+    fn command(&self) -> Vec<CString> {
+        let mut words = vec![OsStr::new("crosswire"), OsStr::new("run"), OsStr::new("--config")];
+        words.extend([self.config.as_os_str(), OsStr::new("--run-dir"), self.run_dir.as_os_str()]);
+        words.extend(self.node.iter().flat_map(|node| [OsStr::new("--node"), OsStr::new(node)]));
+        words.extend(self.foreground.then_some(OsStr::new("--foreground")));
+        words.into_iter().filter_map(|word| CString::new(word.as_bytes()).ok()).gather()
     }
 }
 
@@ -127,7 +204,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         }
         return Err(refused("the run directory", &error));
     }
-    let opened = guard::open(settings, &options.run_dir).map_err(not_started)?;
+    let opened = guard::open(settings, &options.run_dir, None).map_err(not_started)?;
     restraint::begin(&options.run_dir, &restraint::file(&settings.state, &settings.pair, settings.my_name()))
         .and_then(|()| recall::begin(&options.run_dir, settings.journal_base().as_deref()))
         .map_err(|error| refused("the run directory", &error))?;
@@ -189,6 +266,7 @@ fn draw() -> Result<Entropy, getrandom::Error> {
 /// Goes into the background, becomes the guard, and lives.
 fn live(options: &RunOptions, settings: &Settings, keys: Vec<Key>, started: Started) -> ExitCode {
     if !options.foreground
+        && options.state.is_none()
         && let Err(end) = go_into_background()
     {
         return end.into();
@@ -231,6 +309,9 @@ fn be_guard(
     if let Err(error) = ctrlc::set_handler(wake) {
         warn!("SIGTERM will not hand over: {error}");
     }
+    // They wait since another run has executed this one.
+    let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+    stops.thread_unblock()?;
     let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).gather();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
@@ -241,7 +322,8 @@ fn be_guard(
             });
             be_agent(&options.run_dir, settings, keys, copies, inheritance)
         };
-    let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps };
+    let command = options.command();
+    let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps, command: &command };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }
 

@@ -121,7 +121,7 @@ impl Trial {
     fn draw(seed: u64) -> Option<Self> {
         let chance = &mut Chance::new(seed);
         let text = draw(chance);
-        let settings = Settings::parse(Path::new("f"), &text, "gw1").ok()?;
+        let settings = Settings::parse(Path::new("f"), &text, Some("gw1")).ok()?;
         let mut setup = setup_of(&settings);
         setup.rates = chance.pick(&[[1_000_000, 1_000_000], [995_025, 1_004_975], [1_004_975, 995_025]]);
         // Half of the lead of a release is the kernel's: two late wake-ups have to fit.

@@ -46,7 +46,7 @@ struct Started {
 /// Runs until it is told to stop. What is wrong with a key file is said before it goes into the background;
 /// the other pairs are served all the same.
 pub fn run(options: &WitnessOptions) -> ExitCode {
-    forget_the_caller();
+    forget_the_caller(&mut []);
     let options = &options.made_absolute();
     let address = match options.listen.as_deref().map(socket::parse).transpose() {
         Ok(address) => address,

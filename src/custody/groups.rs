@@ -96,6 +96,13 @@ impl GroupCustody {
         Some(Holding { term: self.term, lease_until: self.held_until, stage })
     }
 
+    /// It serves for another run of the guard, with all its scripts, which are looked at again from now on.
+    pub(super) fn take_over(&mut self, now: Instant) {
+        self.held.take_over();
+        self.marked = self.held.may_run();
+        self.monitors.begin(now);
+    }
+
     /// When there is something to do for it.
     pub(super) fn due_at(&self) -> Instant {
         let asks = self.newcomers.map_or(Instant::NEVER, |newcomers| newcomers.due_at());

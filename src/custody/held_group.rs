@@ -110,6 +110,11 @@ impl HeldGroup {
         self.stuck = started;
     }
 
+    /// Takes over a group that serves, with all its scripts, from another run of the guard.
+    pub fn take_over(&mut self) {
+        (self.goal, self.is_held, self.started) = (Goal::Serve, true, self.scripts);
+    }
+
     /// Nothing is held, nothing runs, nobody waits.
     pub fn is_free(&self) -> bool {
         self.goal == Goal::Free

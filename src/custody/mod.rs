@@ -20,6 +20,7 @@
 //! * [`monitors`]: when its scripts are looked at, and what a failure leads to
 //! * [`orders`]: which orders are accepted in which state, and how they are carried out
 //! * [`restart_policy`]: what is done when an agent is lost; `agents` does it
+//! * [`legacy`]: what the next run of the guard goes on with, which is executed in the place of this one
 //! * `newcomers`: asks first for addresses that a reload adds to a held group
 //! * `budget`: how often an agent may ask for what; `fencing` for the fence
 //! * [`shadow`]: what becomes of each effect where nothing may be touched
@@ -35,6 +36,7 @@ mod groups;
 pub mod held_group;
 #[cfg(test)]
 mod hostile_tests;
+pub mod legacy;
 pub mod monitors;
 mod newcomers;
 pub mod orders;

@@ -43,6 +43,20 @@ pub use version::Version;
 
 /// What this build is called, for its peer.
 pub const BUILD: &str = env!("CARGO_PKG_VERSION");
+/// The three numbers of that.
+pub const VERSION: [u8; 3] = [
+    version_part(env!("CARGO_PKG_VERSION_MAJOR")),
+    version_part(env!("CARGO_PKG_VERSION_MINOR")),
+    version_part(env!("CARGO_PKG_VERSION_PATCH")),
+];
+
+/// A number of a version; the highest for one that is no number below 256.
+const fn version_part(text: &str) -> u8 {
+    match u8::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => u8::MAX,
+    }
+}
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 20;
 /// Bytes of the authenticator.

@@ -14,16 +14,20 @@
 //! * [`run_dir`]: the lock, the pid file, and what the next run has to know of this one;
 //! * [`agent_process`]: the socket pair to the agent, and what the agent gives up;
 //! * [`journal`]: the process that writes decisions to disk;
+//! * [`carried`]: what is handed to a program that is executed in the place of this one;
+//! * [`program`]: that program;
 //! * [`event_loop`]: what woke the guard, and what it does about it.
 //!
 //! Beside them [`scheduling`] keeps guard and agent on time, and `sd_notify.rs` tells the service manager
 //! that the guard lives.
 
 pub mod agent_process;
+pub mod carried;
 mod event_loop;
 pub mod fencing;
 pub mod journal;
 pub mod kernel;
+pub mod program;
 pub mod run_dir;
 pub mod scheduling;
 pub mod scripts;
@@ -45,13 +49,14 @@ use thiserror::Error;
 
 use crate::settings::Settings;
 pub use agent_process::recipe::{Inheritance, Recipe};
+use carried::{Carried, Fitted};
 pub use event_loop::reload;
-use event_loop::state::Guard;
+use event_loop::state::{Beginning, Guard};
 use event_loop::turn::FAILED;
-use run_dir::lock::{Lock, LockError, PID_FILE, PidRoom};
+use run_dir::lock::{Lock, LockError, PID_FILE, PidFile, PidRoom};
 use run_dir::marker::{self, LeftBehind};
 use serial::ports::{self, OpenError};
-pub use signals::block_child_signal;
+pub use signals::{UPGRADE, block_child_signal};
 
 /// Settings for one group on `near`, for tests elsewhere.
 #[cfg(test)]
@@ -62,9 +67,11 @@ pub fn settings_for_tests() -> Settings {
 /// What was opened while there was still a terminal to complain to.
 pub struct Opened {
     lock: Lock,
-    pid_room: PidRoom,
+    /// None in the place of another run, which has written the file.
+    pid_room: Option<PidRoom>,
     paths: Vec<Result<OwnedFd, OpenError>>,
     left: LeftBehind,
+    carried: Option<(Carried, Fitted)>,
 }
 
 /// Why a run cannot begin: one line with its remedy.
@@ -106,10 +113,22 @@ pub enum StartError {
 }
 
 /// Takes the lock, makes sure that no script runs that this file does not know, opens every path, and makes
-/// room for the pid file. A path that is absent is tried again later; one that is refused stops the run.
-pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
-    let lock = Lock::take(&settings.pair, settings.my_name(), run_dir)?;
+/// room for the pid file. A path that is absent is tried again later; one that is refused stops the run. In
+/// the place of another run, which has `carried` over what it had, the paths are opened with the agent.
+pub fn open(
+    settings: &Settings,
+    run_dir: &Path,
+    carried: Option<(Carried, Fitted)>,
+) -> Result<Opened, StartError> {
+    let (pair, node) = (&settings.pair, settings.my_name());
+    let lock = match &carried {
+        Some((carried, _)) => Lock::take_over(carried.own[0], pair, node, run_dir)?,
+        None => Lock::take(pair, node, run_dir)?,
+    };
     let left = LeftBehind::read(run_dir, &settings.groups);
+    if carried.is_some() {
+        return Ok(Opened { lock, pid_room: None, paths: Vec::new(), left, carried });
+    }
     let count = left.strange(&settings.groups);
     if count > 0 && !settings.is_shadow() {
         return Err(StartError::Strange { count, file: run_dir.join(marker::FILE) });
@@ -117,8 +136,8 @@ pub fn open(settings: &Settings, run_dir: &Path) -> Result<Opened, StartError> {
     let paths = open_paths(settings)?;
     let no_room =
         |error: io::Error| StartError::PidFile { file: run_dir.join(PID_FILE), why: error.to_string() };
-    let pid_room = PidRoom::take(run_dir).map_err(no_room)?;
-    Ok(Opened { lock, pid_room, paths, left })
+    let pid_room = Some(PidRoom::take(run_dir).map_err(no_room)?);
+    Ok(Opened { lock, pid_room, paths, left, carried: None })
 }
 
 /// Opens what can be opened of the paths, once.
@@ -150,9 +169,10 @@ pub fn run(
 }
 
 fn run_to_end(settings: &Settings, run_dir: &Path, recipe: Recipe<'_>, stop: OwnedFd, opened: Opened) -> u8 {
-    let Opened { lock, pid_room, paths, left } = opened;
-    let _pid_file = pid_room.fill();
-    let code = match Guard::start(settings, run_dir, recipe, (stop, left)) {
+    let Opened { lock, pid_room, paths, left, carried } = opened;
+    let _pid_file = pid_room.map_or_else(|| Some(PidFile::ours(run_dir)), PidRoom::fill);
+    let beginning = Beginning { stop, left, lock: lock.as_raw_fd(), carried };
+    let code = match Guard::start(settings, run_dir, recipe, beginning) {
         Ok(mut guard) => {
             guard.begin(paths);
             guard.run_to_end()

@@ -165,8 +165,14 @@ fn page_bytes() -> rlim_t {
 /// Gives a script's process back what is ordinary, before it begins: our priorities and limits are not for
 /// the programs that we start. Makes system calls only.
 pub fn become_ordinary() {
-    forget_run_time();
     let _ = set_ordinary_oom();
+    give_back_limits();
+}
+
+/// Gives the limits back with which this process began, for the program that is executed in its place: what
+/// that one reads at its start must not exceed the computing time of a real-time process.
+pub fn give_back_limits() {
+    forget_run_time();
     if let Some((soft, hard)) = LOCKABLE_BEFORE.get() {
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, *soft, *hard);
     }

@@ -300,6 +300,7 @@ pub fn settings(interface: &str, addresses: &[&str]) -> Settings {
     };
     Settings {
         file: "crosswire.toml".into(),
+        text: String::new(),
         pair: "test".to_owned(),
         is_shadow: false,
         me: Side::A,

@@ -58,7 +58,7 @@ impl PathState {
 pub const BRIEFLY_BROKEN: Span = Span::from_s(5);
 
 /// What a successor of this agent has to know of a path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct PathDeposit {
     /// The peer was heard on it, on time or late.
     pub is_heard: bool,

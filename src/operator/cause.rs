@@ -93,6 +93,7 @@ fn is_end(record: &Record) -> bool {
         | Record::Stall(_)
         | Record::Succeeded
         | Record::Reloaded
+        | Record::Upgraded(..)
         | Record::GuardLost
         | Record::StandbyYielded
         | Record::BothServe(_)
@@ -170,7 +171,8 @@ fn said(
         | Record::Script { .. }
         | Record::Stall(_)
         | Record::Jeopardy(_)
-        | Record::Reloaded => return None,
+        | Record::Reloaded
+        | Record::Upgraded(..) => return None,
     })
 }
 

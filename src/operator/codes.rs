@@ -31,6 +31,7 @@ pub const fn event(record: &Record) -> &'static str {
         Record::Stall(..) => "stall",
         Record::Succeeded => "succeeded",
         Record::Reloaded => "reloaded",
+        Record::Upgraded(..) => "upgraded",
         Record::GuardLost => "guard_lost",
         Record::GuardSilent(..) => "guard_silent",
         Record::PeerTrouble(..) => "peer_trouble",

@@ -150,6 +150,7 @@ pub(super) fn evidence_of(record: &Record) -> Option<&Evidence> {
         | Record::Stall(_)
         | Record::Succeeded
         | Record::Reloaded
+        | Record::Upgraded(..)
         | Record::GuardLost
         | Record::GuardSilent(_)
         | Record::PeerTrouble(_)

@@ -265,6 +265,8 @@ pub enum Record {
         /// Why it could not.
         inability: Inability,
     },
+    /// The daemon was executed anew in its place, and this agent goes on: from which version, to which.
+    Upgraded([u8; 3], [u8; 3]),
 }
 
 /// What records have in common that differ only in their details: a flood is of one kind. Two MACs that claim
@@ -327,6 +329,7 @@ impl Record {
             | Self::Stall(_)
             | Self::Succeeded
             | Self::Reloaded
+            | Self::Upgraded(..)
             | Self::GuardLost
             | Self::StandbyYielded
             | Self::Maintenance(_)
@@ -369,6 +372,7 @@ impl Record {
             | Self::Standby(_)
             | Self::Succeeded
             | Self::Reloaded
+            | Self::Upgraded(..)
             | Self::GuardLost
             | Self::StandbyYielded
             | Self::Maintenance(_)

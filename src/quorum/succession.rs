@@ -78,6 +78,10 @@ pub struct Differences {
     pub has_other_witnesses: bool,
     /// Another witness votes, or none.
     pub has_other_vote: bool,
+    /// As bits, the paths of now that are opened otherwise: nothing is known of them.
+    pub other_paths: u8,
+    /// By group of now, its place in the deposit, if it has one; `None`: each has its place.
+    pub groups: Option<Vec<Option<u8>, MAX_GROUPS>>,
     /// By interface of now, its place in the deposit, if it has one; `None`: each has its place.
     pub places: Option<Vec<Option<u8>, MAX_INTERFACES>>,
 }
@@ -87,6 +91,8 @@ impl Differences {
     pub fn add(&mut self, later: Self) {
         self.has_other_witnesses |= later.has_other_witnesses;
         self.has_other_vote |= later.has_other_vote;
+        self.other_paths |= later.other_paths;
+        self.groups = later.groups.or(self.groups.take());
         self.places = match (self.places.take(), later.places) {
             (Some(first), Some(then)) => {
                 let place = |at: Option<u8>| first.get(usize::from(at?)).copied().flatten();
@@ -108,9 +114,15 @@ pub struct Promise {
 }
 
 impl Deposit {
-    /// Which witnesses answered says nothing of those of another file, and an interface may have another
-    /// place there. What the voting witness of the old file has granted binds until the peer is heard.
+    /// Which witnesses answered says nothing of those of another file, nor a path of one that is opened
+    /// otherwise, and an interface may have another place there. What the voting witness of the old file has
+    /// granted binds until the peer is heard.
     pub fn adapt(&mut self, differences: &Differences) {
+        for (bit, path) in (0..u8::BITS).zip(&mut self.paths) {
+            if differences.other_paths >> bit & 1 == 1 {
+                *path = PathDeposit::default();
+            }
+        }
         if differences.has_other_witnesses {
             (self.witnesses, self.witnesses_that_count) = (heapless::Vec::new(), 0);
         }
@@ -118,8 +130,10 @@ impl Deposit {
             vote.is_former = true;
         }
         if let Some(places) = &differences.places {
-            let known = |at: &Option<u8>| self.neighbours.get(usize::from((*at)?)).copied();
-            self.neighbours = places.iter().map(|at| known(at).unwrap_or_default()).collect();
+            self.neighbours = in_places(&self.neighbours, places);
+        }
+        if let Some(places) = &differences.groups {
+            self.groups = in_places(&self.groups, places);
         }
     }
 
@@ -154,6 +168,12 @@ impl Deposit {
     }
 }
 
+/// What was known of each, in the order of now; nothing of those that were not there.
+fn in_places<T: Copy + Default, const N: usize>(known: &[T], places: &[Option<u8>]) -> Vec<T, N> {
+    let find = |at: &Option<u8>| known.get(usize::from((*at)?)).copied();
+    places.iter().map(|at| find(at).unwrap_or_default()).collect()
+}
+
 /// Maintenance that is never ended would be found out on the day of the failure.
 pub const LONGEST_MAINTENANCE: Span = Span::from_s(7 * 24 * 3_600);
 /// Longer than any node leaves a group to its peer, or waits before it tries again.
@@ -181,7 +201,7 @@ impl Restraint {
 }
 
 /// What is deposited of one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct GroupDeposit {
     /// Newest term that it knew of.
     pub term: u32,
@@ -282,6 +302,28 @@ mod tests {
         deposit.adapt(&differences);
         assert_eq!(deposit.neighbours, [known(true), known(false), NeighboursDeposit::default()]);
         assert_eq!(deposit.witnesses, largest().witnesses, "nothing else is touched");
+    }
+
+    #[test]
+    fn what_was_known_of_a_group_goes_with_it_and_nothing_is_known_of_a_new_one() {
+        let mut deposit = largest();
+        deposit.groups[1].term = 7;
+        let places = [Some(1), None, Some(0)].into_iter().collect();
+        deposit.adapt(&Differences { groups: Some(places), ..Differences::default() });
+        let [first, ..] = largest().groups[..] else { panic!("a group") };
+        let second = GroupDeposit { term: 7, ..first };
+        assert_eq!(deposit.groups, [second, GroupDeposit::default(), first]);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_path_that_is_opened_otherwise() {
+        let mut deposit = largest();
+        let mut differences = Differences { other_paths: 0b10, ..Differences::default() };
+        differences.add(Differences::default());
+        deposit.adapt(&differences);
+        let known = largest().paths;
+        assert_eq!((deposit.paths[0], deposit.paths[1]), (known[0], PathDeposit::default()));
+        assert_eq!(deposit.paths[2..], known[2..]);
     }
 
     #[test]

@@ -7,25 +7,69 @@ use crosswire::time::Span;
 use super::groups::{ON_STOP_FAILURE, SAFETY};
 use super::loader::JEOPARDY;
 use super::script::NEVER;
-use super::{GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
+use super::{ConfigError, GroupSettings, Monitor, PathSettings, Script, Settings, VirtualAddress, exact};
 use crate::gather::Gather;
 
 /// One difference.
 #[derive(Debug)]
-pub struct Change {
+pub(super) struct Change {
     /// In words.
-    pub text: String,
-    /// Whether it needs a restart.
-    pub needs_restart: bool,
+    pub(super) text: String,
+    /// How it is applied.
+    pub(super) by: AppliedBy,
+}
+
+/// The least that applies a difference.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum AppliedBy {
+    /// `crosswire reload`
+    Reload,
+    /// `crosswire upgrade`
+    Upgrade,
+    /// A restart.
+    Restart,
+}
+
+impl AppliedBy {
+    /// The word behind "this needs".
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Reload => "`crosswire reload`",
+            Self::Upgrade if cfg!(feature = "upgrade") => "`crosswire upgrade`",
+            Self::Upgrade | Self::Restart => "a restart",
+        }
+    }
+}
+
+fn said(errors: &[ConfigError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).gather()
+}
+
+/// What has changed, if all of it can be applied so.
+///
+/// # Errors
+/// What needs more than that, or what this box lacks now.
+pub fn changes(old: &Settings, new: &Settings, by: AppliedBy) -> Result<Vec<String>, Vec<String>> {
+    let changes = differences(old, new);
+    let hard = changes.iter().filter(|change| change.by > by);
+    let hard: Vec<_> =
+        hard.map(|change| format!("{}: this needs {}", change.text, change.by.name())).gather();
+    if !hard.is_empty() {
+        return Err(hard);
+    }
+    // What this box lacked before is no reason to stay with the old file.
+    let (lacked, lacks) = (said(&old.absent()), said(&new.absent()));
+    let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).gather();
+    if lacks.is_empty() { Ok(changes.into_iter().map(|change| change.text).gather()) } else { Err(lacks) }
 }
 
 /// Everything that differs; empty if nothing does.
-pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
+pub(super) fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let mut found = Found(Vec::new());
     if cfg!(feature = "shadow") && old.is_shadow != new.is_shadow {
         // Its paths, its port and its name differ too, which is no news.
         found.values("", &["shadow"], &[old.is_shadow.to_string()], &[new.is_shadow.to_string()]);
-        found.0.iter_mut().for_each(|change| change.needs_restart = true);
+        found.0.iter_mut().for_each(|change| change.by = AppliedBy::Restart);
         return found.0;
     }
     let device = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
@@ -34,20 +78,27 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
     let name = |(old, new): (&GroupSettings, &GroupSettings)| old.name != new.name;
     let are_groups_other =
         old.groups.len() != new.groups.len() || old.groups.iter().zip(&new.groups).any(name);
+    // The peer has to hear the new run on a path on which it heard the old one.
+    let is_no_path_kept = old.paths.iter().zip(&new.paths).all(device);
     let is_petted_too_seldom =
         new.watchdog.is_some() && timing::is_petted_too_seldom(&old.policy, &new.policy);
     for (is_other, what) in [
         (old.pair != new.pair, "pair"),
         (old.names != new.names, "the nodes"),
-        (are_paths_other, "a path (its device, interface, address, port or baud)"),
+        (is_no_path_kept, "every path: change one on both boxes, then the other; all at once"),
         (old.watchdog != new.watchdog, "[watchdog]"),
         (is_petted_too_seldom, "an interval, which is longer than the one that the watchdog was armed for,"),
         (old.is_realtime != new.is_realtime, "realtime"),
         (old.group != new.group, "the group in [system]"),
+    ] {
+        found.note(is_other, what, AppliedBy::Restart);
+    }
+    for (is_other, what) in [
+        (are_paths_other && !is_no_path_kept, "a path (its device, interface, address, port or baud)"),
         (old.journal != new.journal, "journal"),
         (are_groups_other, "which groups there are"),
     ] {
-        found.note(is_other, what, true);
+        found.note(is_other, what, AppliedBy::Upgrade);
     }
     let (before, after, names) = (&old.policy, &new.policy, &new.names);
     for (is_other, what) in [
@@ -58,7 +109,7 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
         (old.fences != new.fences, "[[fence]]"),
         (old.reset != new.reset, "reset"),
     ] {
-        found.note(is_other, what, false);
+        found.note(is_other, what, AppliedBy::Reload);
     }
     let keys = ["in_jeopardy", "lease", "cold_start", "carrier_delay"];
     found.values("", &keys, &policy_values(before), &policy_values(after));
@@ -83,20 +134,20 @@ pub fn differences(old: &Settings, new: &Settings) -> Vec<Change> {
 struct Found(Vec<Change>);
 
 impl Found {
-    fn add(&mut self, text: String, needs_restart: bool) {
-        self.0.push(Change { text, needs_restart });
+    fn add(&mut self, text: String) {
+        self.0.push(Change { text, by: AppliedBy::Reload });
     }
 
-    fn note(&mut self, is_other: bool, what: &str, needs_restart: bool) {
+    fn note(&mut self, is_other: bool, what: &str, by: AppliedBy) {
         if is_other {
-            self.add(format!("{what} has changed"), needs_restart);
+            self.0.push(Change { text: format!("{what} has changed"), by });
         }
     }
 
     /// Compares the values of these keys; either list may lack the last ones.
     fn values(&mut self, of: &str, keys: &[&str], old: &[String], new: &[String]) {
         for (key, (old, new)) in keys.iter().zip(old.iter().zip(new)).filter(|(_, (old, new))| old != new) {
-            self.add(format!("{of}{key} was {old}, is {new}"), false);
+            self.add(format!("{of}{key} was {old}, is {new}"));
         }
     }
 
@@ -111,20 +162,20 @@ impl Found {
                 self.values(&of, &SCRIPT_KEYS, &script_values(old), &script_values(script));
             } else if old.programs().any(|old| old.label() == script.label()) {
                 // Parameters may hold a password.
-                self.add(format!("{of}has other parameters"), false);
+                self.add(format!("{of}has other parameters"));
             }
         }
         let is_inside =
             old.addresses != new.addresses || old.routes != new.routes || !old.programs().eq(new.programs());
         if is_same_list && is_inside && self.0.len() == before {
-            self.add(format!("group {}: what it holds has changed, or its order", new.name), false);
+            self.add(format!("group {}: what it holds has changed, or its order", new.name));
         }
     }
 
     fn lists(&mut self, name: &str, old: &[String], new: &[String]) {
         for (list, other, done) in [(old, new, "removed"), (new, old, "added")] {
             for item in list.iter().filter(|item| !other.contains(item)) {
-                self.add(format!("group {name}: {item} is {done}"), false);
+                self.add(format!("group {name}: {item} is {done}"));
             }
         }
     }
@@ -289,7 +340,20 @@ mod tests {
         let found = differences(&parse(&format!("shadow = true\n{TEXT}")), &parse(TEXT));
         let said: Vec<&str> = found.iter().map(|change| change.text.as_str()).collect();
         assert_eq!(said, ["shadow was true, is false"]);
-        assert!(found[0].needs_restart);
+        assert_eq!(found[0].by, AppliedBy::Restart);
+    }
+
+    /// The peer has to hear the new run on a path on which it heard the old one.
+    #[test]
+    fn groups_and_paths_change_by_an_upgrade_as_long_as_a_path_stays() {
+        let by = |text: &str| {
+            let found = differences(&parse(TEXT), &parse(text));
+            found.iter().map(|change| change.by).max().expect("a difference")
+        };
+        assert_eq!(by(&format!("{TEXT}[group.mail]\naddresses = ['10.0.0.102/24']\n")), AppliedBy::Upgrade);
+        assert_eq!(by(&TEXT.replace("ttyS0", "ttyS1")), AppliedBy::Upgrade);
+        assert_eq!(by(&TEXT.replace("'eth0'", "'eth1'")), AppliedBy::Upgrade);
+        assert_eq!(by(&TEXT.replace("ttyS0", "ttyS1").replace("'eth0'", "'eth1'")), AppliedBy::Restart);
     }
 
     /// The peer was told when the watchdog was armed how long after its last beat the box is reset.
@@ -301,7 +365,7 @@ mod tests {
             parse(&watched.replace("[timing]", &timing))
         };
         let needs_restart = |old: &str, new: &str| {
-            differences(&with(old), &with(new)).iter().any(|change| change.needs_restart)
+            differences(&with(old), &with(new)).iter().any(|change| change.by == AppliedBy::Restart)
         };
         assert!(needs_restart("250ms", "300ms"));
         assert!(!needs_restart("300ms", "250ms"));

@@ -105,7 +105,7 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
         .as_ref()
         .and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
     match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
-        Some(settings) => Ok(settings),
+        Some(settings) => Ok(Settings { text: text.to_owned(), ..settings }),
         None => Err(report.finish()),
     }
 }
@@ -226,6 +226,7 @@ impl<'t> Draft<'t> {
         let interfaces = interfaces_of(&groups, &paths);
         let mut settings = Settings {
             file: file.to_path_buf(),
+            text: String::new(),
             pair,
             is_shadow: self.is_shadow,
             me,

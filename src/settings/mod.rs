@@ -39,7 +39,7 @@ use crosswire::pair::{PathId, Side};
 use crosswire::quorum::timing::{GroupProof, Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
-pub use difference::{Change, differences};
+pub use difference::{AppliedBy, changes};
 pub use error::ConfigError;
 #[cfg(feature = "import")]
 pub use error::shorten;
@@ -66,6 +66,8 @@ pub use witness::{EVERY_LINK, OwnAddress, is_on_every_link, why_no_witness};
 pub struct Settings {
     /// Where it was read from.
     pub file: PathBuf,
+    /// What stood there.
+    pub text: String,
     /// The pair's id.
     pub pair: String,
     /// It only says what it would do, beside another cluster that serves.
@@ -157,12 +159,8 @@ impl Settings {
     /// Everything that is wrong with the file, or impossible on this box, at once and in the order of the
     /// file. Things that the box lacks are no errors: see [`Settings::absent`].
     pub fn load(file: &Path, node: Option<&str>) -> Result<Self, Vec<ConfigError>> {
-        let wanted = match node {
-            Some(name) => nodes::Wanted::Asked(name.to_string()),
-            None => nodes::Wanted::Host(host_name()),
-        };
         let text = loader::read_text(file).map_err(|error| vec![error])?;
-        let settings = loader::parse(file, &text, &wanted)?;
+        let settings = Self::parse(file, &text, node)?;
         let errors: Vec<_> = settings.needs.iter().filter_map(needs::Need::error).collect();
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
@@ -176,13 +174,16 @@ impl Settings {
         loader::parse(file, &text, &nodes::Wanted::Side(side))
     }
 
-    /// Checks the text of a file that is not there yet, for the node of that name.
+    /// Checks the text of a file that is not there yet, or not any more, for the same node.
     ///
     /// # Errors
     /// As [`Settings::load`].
-    #[cfg(feature = "import")]
-    pub fn parse(file: &Path, text: &str, node: &str) -> Result<Self, Vec<ConfigError>> {
-        loader::parse(file, text, &nodes::Wanted::Asked(node.to_string()))
+    pub fn parse(file: &Path, text: &str, node: Option<&str>) -> Result<Self, Vec<ConfigError>> {
+        let wanted = match node {
+            Some(name) => nodes::Wanted::Asked(name.to_string()),
+            None => nodes::Wanted::Host(host_name()),
+        };
+        loader::parse(file, text, &wanted)
     }
 
     /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run`

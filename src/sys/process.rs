@@ -1,6 +1,6 @@
 //! Processes: how they begin, what they inherit, and how they end.
 
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -66,6 +66,26 @@ pub fn ignore(signals: &[Signal]) {
 pub fn limit_thread_stacks(bytes: &str) {
     // SAFETY: there is no other thread that could read the environment.
     unsafe { std::env::set_var("RUST_MIN_STACK", bytes) };
+}
+
+/// Takes over a descriptor that was left open for this process when it was executed.
+///
+/// # Errors
+/// `EBADF` if there is none of that number.
+pub fn take_over(descriptor: RawFd) -> nix::Result<OwnedFd> {
+    keep_on_exec(descriptor, false)?;
+    // SAFETY: it is open, and whoever executed this process has named it to one owner alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Whether a descriptor stays open when another program is executed.
+///
+/// # Errors
+/// `EBADF` if there is none of that number.
+pub fn keep_on_exec(descriptor: RawFd, is_kept: bool) -> nix::Result<()> {
+    let flags = if is_kept { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: sets a flag, and takes numbers only.
+    Errno::result(unsafe { libc::fcntl(descriptor, libc::F_SETFD, flags) }).map(drop)
 }
 
 /// Closes every descriptor above standard error that is not listed. Only for a child that neither uses nor

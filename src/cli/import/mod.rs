@@ -268,7 +268,7 @@ fn finish(draft: &mut Draft, options: &ImportOptions) -> Option<(String, Vec<Fat
     // The daemon starts elsewhere: the key has its full path.
     let key = std::env::current_dir().unwrap_or_default().join(options.to.join("key"));
     let text = compose::compose(draft, &settled, &key);
-    match Settings::parse(&options.to.join("crosswire.toml"), &text, &draft.nodes[0]) {
+    match Settings::parse(&options.to.join("crosswire.toml"), &text, Some(&draft.nodes[0])) {
         Ok(settings) => {
             let fates = settle::fates(draft, &settled, &settings);
             Some((text, fates))

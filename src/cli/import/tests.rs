@@ -247,7 +247,7 @@ proptest! {
         draft.groups = vec![draft::Group { name, lines: vec![1], prefer, addresses, scripts: Vec::new() }];
         let settled = settle::settle(&mut draft);
         let text = compose::compose(&draft, &settled, Path::new("/k"));
-        let said = Settings::parse(Path::new("f"), &text, "a")
+        let said = Settings::parse(Path::new("f"), &text, Some("a"))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
         // A beat that fills a slow line is the one thing that a change of times cannot mend without being
         // told.

@@ -1,7 +1,8 @@
 //! The agent as the guard has it: a child, the socket pair to it, how it is made, and what it leaves to the
 //! next one.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crosswire::custody::Custody;
 use crosswire::frame::Key;
@@ -14,6 +15,7 @@ use nix::unistd::{ForkResult, Pid};
 
 use super::link::{AgentLink, Received};
 use super::recipe::{Inheritance, Recipe};
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::scripts::run::how_ended;
 use crate::ipc::{FromGuard, OpaqueDeposit, ToGuard};
 use crate::logger;
@@ -31,13 +33,37 @@ pub struct AgentProcess<'a> {
     deposit: OpaqueDeposit,
     /// What the file of the deposit says otherwise than that of now.
     differences: Differences,
+    /// The version of the daemon that was there before, until an agent was started since.
+    upgraded_from: Option<[u8; 3]>,
 }
 
 impl<'a> AgentProcess<'a> {
     /// None yet.
     pub fn new(recipe: Recipe<'a>) -> Self {
         let deposit = OpaqueDeposit::default();
-        Self { recipe, link: None, pid: None, deposit, differences: Differences::default() }
+        let differences = Differences::default();
+        Self { recipe, link: None, pid: None, deposit, differences, upgraded_from: None }
+    }
+
+    /// Goes on with what the last agent of another run of the daemon has left.
+    pub fn take_over(&mut self, carried: &Carried, fitted: &Fitted) {
+        (self.upgraded_from, self.deposit) = (Some(carried.version), carried.deposit.clone());
+        self.differences.groups = Some(fitted.places.clone());
+    }
+
+    /// What was deposited last; none if that was by another file than the one of now.
+    pub fn deposit(&self) -> Option<&OpaqueDeposit> {
+        (self.differences == Differences::default()).then_some(&self.deposit)
+    }
+
+    /// The descriptors that every agent gets.
+    pub fn keeps(&self) -> &[RawFd] {
+        self.recipe.keeps
+    }
+
+    /// The command line of this daemon.
+    pub fn command(&self) -> &[CString] {
+        self.recipe.command
     }
 
     /// Starts one: a child that has nothing of ours but one end of a socket pair.
@@ -65,6 +91,7 @@ impl<'a> AgentProcess<'a> {
         before.thread_set_mask()?;
         if let ForkResult::Parent { child } = forked? {
             self.pid = Some(child);
+            self.upgraded_from = None;
             let mut link = AgentLink::new(ours);
             // Without it the agent is woken by each.
             if let Ok((ours, theirs)) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags) {
@@ -142,6 +169,7 @@ impl<'a> AgentProcess<'a> {
             holdings: custody.holdings().to_vec(),
             last_token: custody.last_token(),
             is_reload: false,
+            upgraded_from: self.upgraded_from,
             is_first: false,
         }
     }

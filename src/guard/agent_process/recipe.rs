@@ -1,5 +1,6 @@
 //! What an agent is made of, and what it goes on with.
 
+use std::ffi::CString;
 use std::os::fd::{OwnedFd, RawFd};
 
 use crosswire::frame::Key;
@@ -22,6 +23,8 @@ pub struct Inheritance {
     pub last_token: Token,
     /// The agent is there because the settings have changed.
     pub is_reload: bool,
+    /// It is there because the daemon was executed anew: which version was there before.
+    pub upgraded_from: Option<[u8; 3]>,
     /// It is the first agent of this run of the daemon: what is in hand is what an earlier run has left.
     pub is_first: bool,
 }
@@ -38,4 +41,6 @@ pub struct Recipe<'a> {
     pub keys: Vec<Key>,
     /// The descriptors that it needs beside its end of the socket pair, and standard input, output and error.
     pub keeps: &'a [RawFd],
+    /// The command line of this daemon.
+    pub command: &'a [CString],
 }

@@ -23,7 +23,9 @@ impl Guard<'_> {
 
     /// Starts another agent in the place of one that is gone, with what that one left or with nothing.
     pub(super) fn put_agent_in_place(&mut self, is_in_place: bool, is_reload: bool) -> Event<'static> {
-        if !is_in_place {
+        if is_in_place {
+            self.execute_upgrade();
+        } else {
             self.agent.forget_deposit();
         }
         // The dead agent may have ordered a failed release again: a free group must be free.

@@ -20,7 +20,9 @@ use crate::gather::Gather;
 use crate::guard::kernel::links::Links;
 use crate::operator::words;
 use crate::private;
-use crate::settings::{Change, GroupSettings, KeyFile, Settings, VirtualAddress, differences};
+use crate::settings::{
+    self, AppliedBy, ConfigError, GroupSettings, KeyFile, PathSettings, Settings, VirtualAddress,
+};
 
 /// Where the guard says what became of a reload.
 pub fn answer_file(run_dir: &Path) -> PathBuf {
@@ -34,14 +36,20 @@ pub const REFUSED: &str = "refused";
 impl Guard<'_> {
     /// Reads the configuration anew. Otherwise says why not, and leaves everything as it is.
     pub(super) fn reload(&mut self) {
-        let (word, lines) = match self.try_reload() {
+        let outcome = self.try_reload();
+        self.answer("reload", outcome);
+    }
+
+    /// Tells the log, and the command that asked, what became of it.
+    pub(super) fn answer(&self, what: &str, outcome: Result<Vec<String>, Vec<String>>) {
+        let (word, lines) = match outcome {
             Ok(lines) => (DONE, lines),
             Err(lines) => (REFUSED, lines),
         };
         for line in &lines {
             match word {
-                DONE => info!("reload: {line}"),
-                _ => error!("reload refused: {line}"),
+                DONE => info!("{what}: {line}"),
+                _ => error!("{what} refused: {line}"),
             }
         }
         let file = answer_file(self.run_dir);
@@ -52,34 +60,21 @@ impl Guard<'_> {
     }
 
     fn try_reload(&mut self) -> Result<Vec<String>, Vec<String>> {
-        let said =
-            |errors: Vec<crate::settings::ConfigError>| errors.iter().map(ToString::to_string).gather();
-        let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(said)?;
-        let keys = KeyFile::load(&new.key_file).map_err(|error| said(vec![error]))?;
-        let mut changes = differences(self.settings, &new);
+        let new = Settings::load(&self.settings.file, Some(self.settings.my_name())).map_err(|e| said(&e))?;
+        let keys = KeyFile::load(&new.key_file).map_err(|error| said(&[error]))?;
+        let mut changes = settings::changes(self.settings, &new, AppliedBy::Reload)?;
         if keys != self.agent.keys() {
-            changes.push(Change { text: "the keys have changed".to_owned(), needs_restart: false });
+            changes.push("the keys have changed".to_owned());
         }
         if changes.is_empty() {
             return Ok(vec!["nothing has changed".to_owned()]);
-        }
-        let hard = changes.iter().filter(|change| change.needs_restart);
-        let hard: Vec<_> = hard.map(|change| format!("{}: this needs a restart", change.text)).gather();
-        if !hard.is_empty() {
-            return Err(hard);
-        }
-        // What this box lacked before is no reason to stay with the old file.
-        let (lacked, lacks) = (said(self.settings.absent()), said(new.absent()));
-        let lacks: Vec<_> = lacks.into_iter().filter(|lack| !lacked.contains(lack)).gather();
-        if !lacks.is_empty() {
-            return Err(lacks);
         }
         // This agent is not heard any more after that.
         self.hear_agent(MAX_LAST_WORDS);
         self.may_change(&new).map_err(|why| vec![why])?;
         self.change(new, keys)
             .map_err(|errno| vec![format!("no socket for the interfaces: {}", errno.desc())])?;
-        Ok(changes.into_iter().map(|change| change.text).gather())
+        Ok(changes)
     }
 
     /// Whether now is the time for it.
@@ -102,7 +97,7 @@ impl Guard<'_> {
     }
 
     /// Everything is in order: from here on the new settings count.
-    fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
+    pub(super) fn change(&mut self, new: Settings, keys: Vec<Key>) -> nix::Result<()> {
         if new.interfaces != self.settings.interfaces {
             // This is as at a start: an agent is told how the interfaces are, and what was known by another
             // index is forgotten.
@@ -188,15 +183,23 @@ impl Guard<'_> {
     }
 }
 
+fn said(errors: &[ConfigError]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).gather()
+}
+
 /// What the agent that is started by the new file has to know of the old one, whose deposit it reads.
 fn differences_for_deposit(old: &Settings, new: &Settings) -> Differences {
+    let is_other = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
+    let others = (0..u8::BITS).zip(old.paths.iter().zip(&new.paths)).filter(|(_, pair)| is_other(*pair));
     let place = |name: &String| {
         let place = old.interfaces.iter().position(|known| known == name);
         place.and_then(|place| u8::try_from(place).ok())
     };
     Differences {
+        groups: None,
         has_other_witnesses: old.witnesses != new.witnesses,
         has_other_vote: old.vote != new.vote,
+        other_paths: others.fold(0, |bits, (bit, _)| bits | 1 << bit),
         places: Some(new.interfaces.iter().take(MAX_INTERFACES).map(place).collect()),
     }
 }

@@ -1,11 +1,12 @@
 //! The guard at work: what it has, and how it begins.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
-use crosswire::custody::{Custody, Event, Plan, ScriptPlans};
+use crosswire::custody::{Custody, Effects, Event, Plan, ScriptPlans};
+use crosswire::frame::BUILD;
 use crosswire::pair::GroupId;
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use log::warn;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -15,6 +16,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::agent_process::process::AgentProcess;
 use crate::guard::agent_process::recipe::Recipe;
+use crate::guard::carried::{Carried, Fitted};
 use crate::guard::fencing::fence_process::FenceProcess;
 use crate::guard::fencing::self_fence::SelfFence;
 use crate::guard::fencing::watchdog::Watchdog;
@@ -22,6 +24,7 @@ use crate::guard::journal::process::{self, JournalProcess, ToldDrops};
 use crate::guard::kernel::addresses::Addresses;
 use crate::guard::kernel::ethernet::Sender;
 use crate::guard::kernel::links::Links;
+use crate::guard::program::Upgrade;
 use crate::guard::run_dir::marker::{Left, LeftBehind, Marker};
 use crate::guard::scheduling::Idleness;
 use crate::guard::scripts::notifier::Notifier;
@@ -30,7 +33,9 @@ use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::Unopened;
 use crate::guard::signals::{block_child_signal, signals_of_guard};
 use crate::ipc::FromGuard;
-use crate::settings::{Script, Settings, StopFailure};
+use crate::operator::words;
+use crate::settings::{AppliedBy, Script, Settings, StopFailure, changes};
+use crate::sys::process::take_over;
 
 /// The guard at work.
 pub struct Guard<'a> {
@@ -66,16 +71,32 @@ pub struct Guard<'a> {
     pub(super) marker: Marker,
     pub(super) lingering: Lingering,
     pub(super) idleness: Idleness,
+    /// The lock of this daemon, which others hold open for as long as we live.
+    pub(super) lock: RawFd,
+    /// The program that is to be executed in our place.
+    pub(super) upgrade: Option<Upgrade>,
+}
+
+/// With what a guard begins.
+pub struct Beginning {
+    /// Written for every wish to stop.
+    pub stop: OwnedFd,
+    /// What an earlier run has left behind.
+    pub left: LeftBehind,
+    /// The lock.
+    pub lock: RawFd,
+    /// What a run hands over in whose place this one was executed, and how it fits.
+    pub carried: Option<(Carried, Fitted)>,
 }
 
 impl<'a> Guard<'a> {
-    /// Opens the guard's own sockets, takes away what an earlier run left behind, starts the first agent and
-    /// reports the interfaces to it.
+    /// Opens the guard's own sockets. Then it goes on with what was handed over; or it takes away what an
+    /// earlier run left behind, starts the first agent and reports the interfaces to it.
     pub fn start(
         settings: &'a Settings,
         run_dir: &'a Path,
         recipe: Recipe<'a>,
-        (stop, left_behind): (OwnedFd, LeftBehind),
+        Beginning { stop, left, lock, carried }: Beginning,
     ) -> nix::Result<Self> {
         block_child_signal()?;
         fcntl(&stop, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -83,7 +104,12 @@ impl<'a> Guard<'a> {
         let (marker, left) = if settings.is_shadow() {
             (Marker::default(), Vec::new())
         } else {
-            Marker::open(left_behind, &settings.groups)
+            Marker::open(left, &settings.groups)
+        };
+        let links = carried.as_ref().and_then(|(carried, _)| take_over(carried.own[1]).ok());
+        let links = match links {
+            Some(events) => Links::over(events, &settings.interfaces),
+            None => Links::open(&settings.interfaces)?,
         };
         let mut guard = Self {
             settings,
@@ -94,7 +120,7 @@ impl<'a> Guard<'a> {
             unopened: Unopened::of(settings.paths.len()),
             agent: AgentProcess::new(recipe),
             custody: Custody::new(plan(settings), now()),
-            links: Links::open(&settings.interfaces)?,
+            links,
             signals: SignalFd::with_flags(
                 &signals_of_guard(),
                 SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
@@ -113,7 +139,15 @@ impl<'a> Guard<'a> {
             marker,
             lingering: Lingering::default(),
             idleness: Idleness::begin(),
+            lock,
+            upgrade: None,
         };
+        if cfg!(feature = "upgrade")
+            && let Some((carried, fitted)) = carried
+        {
+            guard.take_over(&carried, fitted)?;
+            return Ok(guard);
+        }
         let _ = guard.arm_watchdog();
         if settings.is_shadow() {
             warn!("shadow: this run decides, says what it would do, and touches nothing");
@@ -136,6 +170,42 @@ impl<'a> Guard<'a> {
         let events = guard.links.refresh()?;
         guard.take_link_events(&events);
         Ok(guard)
+    }
+
+    /// Goes on with what another run has handed over, by the settings of then, and applies those of now as a
+    /// reload does. The agent is started in the first turn.
+    fn take_over(&mut self, carried: &Carried, fitted: Fitted) -> nix::Result<()> {
+        self.custody.take_over(now(), &carried.custody, &fitted.groups);
+        self.agent.take_over(carried, &fitted);
+        self.lingering.take_over(&carried.outputs);
+        for ((own, left), group) in self.resources.iter_mut().zip(&fitted.groups).zip(&self.settings.groups) {
+            own.has_backup_routes = left.held_until.is_none();
+            if left.held_until.is_some() {
+                own.announce_from(now());
+                self.addresses.take_over(&group.addresses, carried.is_lifetime_ignored);
+            }
+        }
+        let Fitted { new, places, .. } = fitted;
+        if let (Some(watchdog), Some(armed)) = (&mut self.watchdog, carried.watchdog) {
+            watchdog.take_over(armed);
+            let timeout = Span::from_s(u64::from(armed.1.timeout_s));
+            self.custody.step(now(), Event::WatchdogArmed(timeout), &mut Effects::new());
+        }
+        let _ = self.arm_watchdog();
+        // What has changed since is older than what the kernel says when it is asked.
+        self.hear_links();
+        self.links.refresh()?;
+        self.journal = process::process_of(&new, self.run_dir);
+        self.journal.iter_mut().for_each(|journal| journal.take_over(carried.journal, now()));
+        self.unopened = Unopened::of(new.paths.len());
+        let keys = self.agent.keys().to_vec();
+        let mut lines = changes(self.settings, &new, AppliedBy::Upgrade).unwrap_or_default();
+        let added = new.groups.iter().zip(&places).filter(|(_, place)| place.is_none());
+        lines.extend(added.map(|(group, _)| format!("group {} is added", group.name)));
+        lines.push(format!("version {BUILD} goes on in the place of {}", words::version(carried.version)));
+        self.change(new, keys)?;
+        self.answer("upgrade", Ok(lines));
+        Ok(())
     }
 
     /// Removes the routes and rules of all groups, which are those of nobody else.

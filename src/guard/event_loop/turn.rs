@@ -21,9 +21,11 @@ use crate::clock::now;
 use crate::guard::agent_process::link::AgentLink;
 use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
+use crate::guard::program::Upgrade;
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
+use crate::guard::signals::UPGRADE;
 use crate::ipc::FromGuard;
 use crate::logger;
 
@@ -46,7 +48,9 @@ struct Ready {
 impl Guard<'_> {
     /// Gives the agent the paths that were opened for it. The service manager hears that everything is ready.
     pub fn begin(&mut self, paths: Vec<Result<OwnedFd, OpenError>>) {
-        self.hand_over(paths);
+        if self.agent.link().is_some() {
+            self.hand_over(paths);
+        }
         self.service_manager.iter().for_each(ServiceManager::tell_ready);
     }
 
@@ -79,13 +83,15 @@ impl Guard<'_> {
     }
 
     fn turn(&mut self, ready: Ready) {
-        let mut is_reload_asked = false;
+        let (mut is_reload_asked, mut is_upgrade_asked) = (false, false);
         if ready.signals {
             while let Ok(Some(signal)) = self.signals.read_signal() {
                 is_reload_asked |= signal.ssi_signo == Signal::SIGHUP as u32;
+                is_upgrade_asked |= signal.ssi_signo == UPGRADE as u32;
             }
             self.reap_scripts();
             self.reap_journal();
+            self.reap_rehearsal();
         }
         // The agent's last words count, so they are read before its end is looked at.
         if ready.agent || ready.signals {
@@ -120,6 +126,9 @@ impl Guard<'_> {
         }
         if is_reload_asked {
             self.reload();
+        }
+        if is_upgrade_asked {
+            self.upgrade();
         }
     }
 
@@ -165,10 +174,11 @@ impl Guard<'_> {
         let sign_of_life = self.service_manager.as_ref().map_or(Instant::NEVER, ServiceManager::deadline);
         let runs = self.fence.run().into_iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
+        let upgrade = self.upgrade.as_ref().map_or(Instant::NEVER, Upgrade::deadline);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let journal = self.journal.as_ref().map_or(Instant::NEVER, JournalProcess::due_at);
         let own = self.custody.due_at(now()).min(logger::due_at()).min(journal);
-        own.min(resources).min(sign_of_life).min(fence).min(told)
+        own.min(resources).min(sign_of_life).min(fence).min(told).min(upgrade)
     }
 
     /// The code to exit with, once nothing is held and everybody was told.
@@ -205,6 +215,7 @@ impl Guard<'_> {
         self.announce_what_is_due();
         self.tend_journal();
         self.tell_drops();
+        self.tend_upgrade();
     }
 
     fn announce_what_is_due(&mut self) {

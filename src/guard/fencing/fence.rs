@@ -181,7 +181,7 @@ fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
         // It ends with the process that waits for it.
         let _ = set_pdeathsig(Signal::SIGKILL);
         let programs = arguments.get(..1).unwrap_or_default();
-        become_program(programs, &arguments, &call.environment, &reader, &output)
+        become_program(programs, &arguments, &call.environment, &reader, &output, None)
     })
 }
 

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use crosswire::quorum::timing::watchdog_announced;
@@ -14,6 +15,7 @@ use log::{error, info, warn};
 
 use crate::operator::words::reset_cause;
 use crate::settings::{Settings, Watchdog as Wanted};
+use crate::sys::process::take_over;
 use crate::sys::watchdog::{WatchdogRequest, ask};
 
 /// The most seconds that a beat can announce.
@@ -100,6 +102,21 @@ impl<'a> Watchdog<'a> {
     pub fn of(settings: &'a Settings) -> Option<Self> {
         let wanted = settings.watchdog.as_ref().filter(|_| !settings.is_shadow())?;
         Some(Self { wanted, interval: settings.policy.interval(), running: None, said: None })
+    }
+
+    /// The open device, for the program that is executed in the place of this one.
+    pub fn carried(&self) -> Option<(RawFd, Armed)> {
+        match self.running.as_ref()? {
+            (Hardware::Driver(file), armed) => Some((file.as_raw_fd(), *armed)),
+            #[cfg(test)]
+            (Hardware::Pretended(..), _) => None,
+        }
+    }
+
+    /// Goes on with a device that was opened by another run of the guard, and runs.
+    pub fn take_over(&mut self, (descriptor, armed): (RawFd, Armed)) {
+        let device = take_over(descriptor).map(|device| (Hardware::Driver(File::from(device)), armed));
+        self.running = device.ok();
     }
 
     /// Whether it runs.

@@ -82,6 +82,16 @@ impl JournalProcess {
         })
     }
 
+    /// Its process; 0 if there is none.
+    pub fn pid(&self) -> i32 {
+        self.pid.map_or(0, Pid::as_raw)
+    }
+
+    /// A process of another run of the guard still writes what it was given; the next one begins after it.
+    pub fn take_over(&mut self, pid: i32, now: Instant) {
+        (self.pid, self.started_at) = ((pid > 0).then_some(Pid::from_raw(pid)), now);
+    }
+
     /// Where an agent puts what is to be written.
     pub fn end_of_agent(&self) -> Option<OwnedFd> {
         self.ends[0].try_clone().ok()

@@ -21,6 +21,7 @@ use crate::clock::now;
 use crate::gather::Gather;
 use crate::guard::kernel::interface::{self, set_switch};
 use crate::guard::kernel::netlink::{Netlink, Request, attribute, family_of, ip_attribute};
+use crate::settings::neighbours::addresses_of_box;
 use crate::settings::{Route, VirtualAddress};
 
 // linux/rtnetlink.h, linux/if_addr.h
@@ -125,6 +126,20 @@ impl Addresses {
             route_fault: None,
             has_repeated_rules: false,
         })
+    }
+
+    /// Goes on with addresses that another run of the guard has put, as far as they are still there.
+    pub fn take_over(&mut self, held: &[VirtualAddress], is_lifetime_ignored: bool) {
+        self.was_lifetime_ignored |= is_lifetime_ignored;
+        let there = addresses_of_box();
+        for address in held {
+            if let Some(place) = self.place_of(address) {
+                let is_it =
+                    |(name, ip, _): &(String, IpAddr, IpAddr)| name == address.device() && *ip == address.ip;
+                let valid_s = if there.iter().any(is_it) { self.lifetime_s } else { 0 };
+                self.put.push((address.device().to_owned(), Seen { place, valid_s, is_secondary: true }));
+            }
+        }
     }
 
     /// From now on every address is given another `lease` at a time.

@@ -106,6 +106,11 @@ impl Links {
         let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
         let groups = u32::try_from(groups).map_err(|_| Errno::EINVAL)?;
         let events = open_socket(groups, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        Ok(Self::over(events, interfaces))
+    }
+
+    /// The same over a socket that is open already.
+    pub fn over(events: OwnedFd, interfaces: &[String]) -> Self {
         let numbered = (0u8..).zip(interfaces);
         let links = numbered.map(|(number, name)| Link {
             name: name.clone(),
@@ -113,13 +118,13 @@ impl Links {
             state: State::default(),
             is_reported: false,
         });
-        Ok(Self {
+        Self {
             events,
             links: links.gather(),
             has_missed: false,
             made_up_at: Instant::ORIGIN,
             room: vec![0; EVENT_BYTES],
-        })
+        }
     }
 
     /// Asks for every interface, and reports each for the first time or as it has changed.

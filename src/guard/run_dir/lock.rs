@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::private;
+use crate::sys::process::take_over;
 
 /// In the run directory.
 pub const PID_FILE: &str = "crosswire.pid";
@@ -81,6 +83,24 @@ impl Lock {
     #[cfg(feature = "witness")]
     pub fn of_run_dir(run_dir: &Path, name: &str) -> io::Result<Self> {
         lock_in(run_dir, name)
+    }
+
+    /// Goes on with the lock that another run has left open for us, whose arguments were the same.
+    ///
+    /// # Errors
+    /// If there is none of that number.
+    pub fn take_over(descriptor: RawFd, pair: &str, node: &str, run_dir: &Path) -> Result<Self, LockError> {
+        let kept = take_over(descriptor).map_err(|errno| LockError::Kernel(errno.desc().to_owned()))?;
+        let file = File::from(kept);
+        let places =
+            [Path::new(DEFAULT_RUN_DIR), run_dir].map(|dir| dir.join(LOCK_DIR).join(file_name(pair, node)));
+        let path = places.into_iter().find(|path| is_at(&file, path)).unwrap_or_default();
+        Ok(Self { file, path })
+    }
+
+    /// Its descriptor.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
     }
 
     /// Gives it back and leaves no file behind. A process that has opened that file meanwhile notices that it
@@ -200,6 +220,13 @@ impl PidRoom {
 pub struct PidFile {
     path: PathBuf,
     pid: u32,
+}
+
+impl PidFile {
+    /// The file that this process has written, before it was executed again.
+    pub fn ours(run_dir: &Path) -> Self {
+        Self { path: run_dir.join(PID_FILE), pid: getpid().as_raw().cast_unsigned() }
+    }
 }
 
 impl Drop for PidFile {

@@ -1,13 +1,15 @@
 //! What a script writes, on its way to the log: line by line, cut, and bounded.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use log::{info, warn};
 use nix::errno::Errno;
 use nix::unistd::read;
 
+use crate::gather::Gather;
 use crate::logger;
 use crate::plain;
+use crate::sys::process::take_over;
 
 /// A longer line is cut.
 const MAX_LINE_BYTES: usize = 200;
@@ -54,6 +56,19 @@ impl Lingering {
     /// All of them.
     pub fn each(&self) -> impl Iterator<Item = &Output> {
         self.0.iter()
+    }
+
+    /// Their descriptors.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.0.iter().map(|output| output.pipe.as_raw_fd()).gather()
+    }
+
+    /// Goes on with what another run of the guard has read.
+    pub fn take_over(&mut self, descriptors: &[RawFd]) {
+        for descriptor in descriptors {
+            let pipe = take_over(*descriptor).ok();
+            self.keep(pipe.map(|pipe| Output::new(pipe, "a script's daemon".to_owned())));
+        }
     }
 
     /// Reads what has come; those that are closed are forgotten.

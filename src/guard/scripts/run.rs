@@ -160,6 +160,11 @@ impl Run {
         Some((self.action, self.failure?))
     }
 
+    /// The last line that it wrote, if it is not logged.
+    pub fn said(&self) -> &str {
+        &self.said.last
+    }
+
     /// What it writes.
     pub fn output(&self) -> Option<&Output> {
         self.output.as_ref()

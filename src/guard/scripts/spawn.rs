@@ -1,7 +1,7 @@
 //! Becoming a script: a process in a session of its own, with the environment of its standard.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -34,13 +34,28 @@ pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Res
     let arguments: Vec<CString> =
         programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    spawn_program(&programs, &arguments, environment, &null, None)
+}
+
+/// Starts the first of these programs that exists, with that input. One descriptor may be kept open for it
+/// until it is executed. Returns its process and the reading end of its output.
+///
+/// # Errors
+/// What the kernel says.
+pub fn spawn_program(
+    programs: &[CString],
+    arguments: &[CString],
+    environment: &[CString],
+    input: &OwnedFd,
+    kept: Option<RawFd>,
+) -> nix::Result<(Pid, OwnedFd)> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // Signals are blocked until the child has dropped our handlers, which would take a signal to the child
     // for one to the guard.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     // The child makes system calls only, on memory that was set up before, and ends in exec or _exit.
-    let child = fork_into(|| become_program(&programs, &arguments, environment, &null, &writer));
+    let child = fork_into(|| become_program(programs, arguments, environment, input, &writer, kept));
     before.thread_set_mask()?;
     Ok((child?, reader))
 }
@@ -61,7 +76,7 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
     let environment = [SEARCH_PATH.to_owned()];
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
-    let child = fork_into(|| become_program(programs, &arguments, &environment, &null, &writer))?;
+    let child = fork_into(|| become_program(programs, &arguments, &environment, &null, &writer, None))?;
     drop(writer);
     let mut bytes = [0; 256];
     loop {
@@ -76,15 +91,16 @@ fn try_to_ask(programs: &[CString], arguments: &[&str], said: &mut Vec<u8>) -> n
 }
 
 /// In the child: a session of its own, default signals, the given input and output, then the first of the
-/// programs that exists.
+/// programs that exists. One descriptor may be kept open until then.
 pub fn become_program<S: AsRef<CStr>>(
     programs: &[S],
     arguments: &[S],
     environment: &[CString],
     input: &OwnedFd,
     output: &OwnedFd,
+    mut kept: Option<RawFd>,
 ) -> ! {
-    let prepare = || -> nix::Result<()> {
+    let mut prepare = || -> nix::Result<()> {
         setsid()?;
         handle_by_default(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE])?;
         SigSet::empty().thread_set_mask()?;
@@ -95,7 +111,7 @@ pub fn become_program<S: AsRef<CStr>>(
         dup2_stdout(output)?;
         dup2_stderr(output)?;
         // Neither our descriptors nor those of the process that started us.
-        close_all_but(&mut []);
+        close_all_but(kept.as_mut_slice());
         chdir(c"/")
     };
     let mut failed = prepare().err();

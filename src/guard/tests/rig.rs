@@ -109,7 +109,7 @@ impl Rig {
 
     fn be_guard(settings: &Settings, run_dir: &Path, stop: &EventFd, passes: &OwnedFd) -> i32 {
         close_all_but(&[stop.as_fd().as_raw_fd(), passes.as_raw_fd()]);
-        let opened = open(settings, run_dir).expect("opened");
+        let opened = open(settings, run_dir, None).expect("opened");
         block_child_signal().expect("blocked");
         let become_agent = |_: &Settings, _: &[Key], link: OwnedFd, inheritance: Option<Inheritance>| {
             set_pdeathsig(Signal::SIGKILL).expect("a signal");
@@ -128,7 +128,7 @@ impl Rig {
             }
         };
         let keeps = [passes.as_raw_fd()];
-        let recipe = Recipe { become_agent: &become_agent, keys: Vec::new(), keeps: &keeps };
+        let recipe = Recipe { become_agent: &become_agent, keys: Vec::new(), keeps: &keeps, command: &[] };
         let stop = stop.as_fd().try_clone_to_owned().expect("a copy");
         i32::from(run_to_end(settings, run_dir, recipe, stop, opened))
     }

@@ -75,3 +75,8 @@ pub fn waiting(why: String, wait: Option<Span>) -> String {
         None => why,
     }
 }
+
+/// The three numbers of a version.
+pub fn version([major, minor, patch]: [u8; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}

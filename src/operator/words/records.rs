@@ -158,6 +158,10 @@ pub fn sentence(record: &Record, end: ScriptEnd, names: &Names) -> (Level, Strin
         Record::Reloaded => {
             (Level::Info, "the configuration was read anew: another agent goes on with it".to_string())
         }
+        Record::Upgraded(from, to) => {
+            let [from, to] = [from, to].map(super::version);
+            (Level::Info, format!("upgraded in place, from version {from} to {to}: another agent goes on"))
+        }
         Record::Script { group, script, is_start } => {
             let what = if is_start {
                 names.done("starts", "would start")

@@ -6,6 +6,7 @@ mod shadow;
 
 use std::path::Path;
 
+use super::difference::differences;
 use super::loader;
 use super::nodes::Wanted;
 use super::*;

@@ -425,7 +425,7 @@ impl World {
         let differences = Differences {
             has_other_witnesses: before.witnesses != after.witnesses,
             has_other_vote: before.has_vote != after.has_vote,
-            places: None,
+            ..Differences::default()
         };
         let plan = self.setup.custody_plan(new.2);
         let gateway = &mut self.boxes[side.index()];

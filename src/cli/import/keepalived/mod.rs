@@ -168,7 +168,7 @@ fn accepted(plan: &mut Plan, options: &ImportOptions, sources: &mut Sources) -> 
     loop {
         let page = compose::compose(plan, &options.from, &key);
         let file = options.to.join("crosswire.toml");
-        let parsed = Settings::parse(&file, &page.text, &plan.names[0]);
+        let parsed = Settings::parse(&file, &page.text, Some(&plan.names[0]));
         let Err(errors) = parsed else { return Some(page.text) };
         if !leave_out_routes(plan, &page, &errors, sources) {
             sources.errors = errors.into_iter().map(|error| blame(&page, plan, error, sources)).collect();

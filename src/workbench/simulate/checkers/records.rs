@@ -68,6 +68,7 @@ impl World {
             | Record::CutOff { is_cut_off: false, .. }
             | Record::Vote { .. }
             | Record::Reloaded
+            | Record::Upgraded(..)
             | Record::Succeeded => {}
             Record::Deaf { path, is_deaf } => self.note_deafness(side, path, is_deaf),
             Record::GuardLost => self.watch.troubled_since[side.index()] = Some(self.now),

@@ -1,0 +1,129 @@
+//! `crosswire upgrade`: has the running daemon executed anew in its place, from a new file or from the one
+//! that is there, and shows what became of it.
+//!
+//! The file comes to where the daemon was started from, which it looks at itself: the daemon is told nothing
+//! but a signal. Until it has taken the new one the old one is kept, and comes back if it refuses.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+use nix::unistd::Uid;
+
+use super::option::{operand, option, options};
+use super::reload::{Asked, asked_for};
+use crate::guard::UPGRADE;
+use crate::guard::carried::UNREADABLE;
+use crate::guard::program::{open_program, program_of};
+use crate::operator::control::DEFAULT_RUN_DIR;
+use crate::operator::exit::{Exit, complain};
+use crate::private;
+
+options! {
+    /// Go on in place with a new binary, or with the configuration read afresh; nothing moves
+    pub struct UpgradeOptions("upgrade") {
+        /// Where the daemon's control socket is
+        run_dir: PathBuf = option("--run-dir", "DIR").or(DEFAULT_RUN_DIR),
+        /// The new binary; without it what stands where the daemon was started from
+        file: Option<PathBuf> = operand("FILE").optional(),
+    }
+}
+
+/// The rehearsal, the wait for rest, and the start of another agent take less.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The next agent answers within this.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Puts the file in its place, asks, waits, and shows.
+pub fn run(options: &UpgradeOptions, out: &mut impl Write) -> Exit {
+    if !Uid::effective().is_root() {
+        return complain(Exit::NotAllowed, false, &"only root upgrades the daemon");
+    }
+    let daemon = match asked_for(&options.run_dir) {
+        Ok(daemon) => daemon,
+        Err(exit) => return exit,
+    };
+    let refused = |why: &str| complain(Exit::Refused, false, &format_args!("{why}: nothing is changed"));
+    if !knows_upgrades(daemon.pid) {
+        return refused("the daemon that runs cannot be upgraded in place: stop and start it");
+    }
+    let placed = options.file.as_deref().map(|file| place(file, daemon.pid));
+    match placed.transpose() {
+        Err(why) => refused(&why),
+        Ok(placed) => {
+            let exit = daemon.ask(UPGRADE, PATIENCE, out);
+            if exit == Exit::Done && !has_begun(&daemon) {
+                return complain(
+                    Exit::Hangs,
+                    false,
+                    &"its agent does not answer yet: see status and the log",
+                );
+            }
+            if exit != Exit::Done
+                && let Some([path, old]) = placed
+                && let Err(error) = fs::rename(&old, &path)
+            {
+                let what = format_args!("{} is not back in its place: {error}", path.display());
+                return complain(Exit::Refused, false, &what);
+            }
+            exit
+        }
+    }
+}
+
+fn has_begun(daemon: &Asked) -> bool {
+    let start = Instant::now();
+    while !daemon.is_replaced() {
+        if start.elapsed() > ANSWERS_WITHIN {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    true
+}
+
+/// Whether a daemon waits for that signal; any other one would ignore it.
+fn knows_upgrades(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let blocked = blocked.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    blocked.is_some_and(|bits| bits >> (UPGRADE as i32 - 1) & 1 == 1)
+}
+
+/// Puts the file where the daemon was started from, if it is one of ours for this machine. Returns that
+/// place, and the one of what stood there.
+fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
+    let of = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    let read = |mut opened: File| {
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut opened).take(u64::MAX).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+    let path = program_of(&exe).map_err(|error| of(&exe, error))?;
+    let own = File::open(&exe).and_then(read).map_err(|error| of(&exe, error))?;
+    let new = open_program(file).and_then(read).map_err(|error| of(file, error))?;
+    // Magic, class and byte order, and the machine (elf(5)).
+    let is_for_machine = own.get(..6) == new.get(..6) && own.get(18..20) == new.get(18..20);
+    let mut texts = new.windows(UNREADABLE.len());
+    if !is_for_machine || !texts.any(|text| text == UNREADABLE.as_bytes()) {
+        return Err(format!("{} is no crosswire for this machine that can go on in place", file.display()));
+    }
+    let old = path.with_extension("old");
+    // From here on nobody interrupts: what was put in its place may have to be taken back.
+    let _ = SigSet::all().thread_block();
+    let (mut copy, beside) = private::create_beside(&path, 0o755).map_err(|error| of(&path, error))?;
+    let placed = copy
+        .write_all(&new)
+        .and_then(|()| copy.sync_all())
+        .and_then(|()| private::remove(&old))
+        .and_then(|()| fs::hard_link(&path, &old))
+        .and_then(|()| fs::rename(&beside, &path));
+    drop(copy);
+    if placed.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    placed.map(|()| [path, old]).map_err(|error| of(&beside, error))
+}
