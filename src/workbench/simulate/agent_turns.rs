@@ -212,6 +212,7 @@ impl World {
                     if matches!(request, Demand::TakeoverPeerIsOff(_)) {
                         // The operator's word: what neighbours have said before counts no more.
                         self.watch.knows_neighbours[side.index()] = false;
+                        self.watch.is_left_cut_off[side.index()] = false;
                     }
                     self.step(side, Event::Operator(request));
                 }

@@ -91,6 +91,8 @@ pub struct Watch {
     pub neighbourless: [Mark; 2],
     /// By side: its agents have heard a neighbour.
     pub knows_neighbours: [bool; 2],
+    /// By side: its agent goes on in the place of one that was cut off, and nothing has ended that since.
+    pub is_left_cut_off: [bool; 2],
     /// By side and group: when the voting witness last granted it.
     pub granted_at: [[Option<Instant>; MAX_GROUPS]; 2],
     /// The genuine frame that is being read.
@@ -127,6 +129,7 @@ impl Watch {
             is_known_deaf: [false; 2],
             neighbourless: [Mark::new(Instant::ORIGIN); 2],
             knows_neighbours: [false; 2],
+            is_left_cut_off: [false; 2],
             granted_at: [[None; MAX_GROUPS]; 2],
             reading: None,
         }
@@ -152,7 +155,7 @@ impl Watch {
         (self.is_leaving[index], self.troubled_since[index], self.is_known_deaf[index]) =
             (false, None, false);
         self.open_paths[index] = [false; MAX_PATHS];
-        self.knows_neighbours[index] = false;
+        (self.knows_neighbours[index], self.is_left_cut_off[index]) = (false, false);
     }
 
     /// An agent replaces another: it holds what that one held, has heard nobody, and knows of each path when
@@ -172,7 +175,8 @@ impl Watch {
         }
         hearing.heard_at = hearing.read_at.iter().flatten().max().copied();
         self.answered[index] = [None; MAX_GROUPS];
-        self.knows_neighbours[index] = deposit.neighbours.iter().any(|left| left.is_cut_off);
+        self.knows_neighbours[index] = false;
+        self.is_left_cut_off[index] = deposit.neighbours.iter().any(|left| left.is_cut_off);
         // The guard that started it acts.
         self.troubled_since[index] = None;
     }

@@ -17,9 +17,15 @@ impl World {
         let since = hearing.heard_at.unwrap_or(hearing.started_at);
         let is_alone = self.watch.neighbourless[side.index()].is_good_for(self.now, self.now.since(since));
         let has_lan = !self.watch.dark[side.index()][0];
-        if is_by_silence(reason) && self.watch.knows_neighbours[side.index()] && is_alone && has_lan {
+        if is_by_silence(reason) && self.can_tell_that_it_is_cut_off(side) && is_alone && has_lan {
             self.complain("neighbours", format!("{side:?} took over ({reason:?}), and it is cut off itself"));
         }
+    }
+
+    /// This agent has heard a neighbour, or another one has left it that it is cut off: that lasts until the
+    /// peer is heard there, and then this one does not know whom to ask.
+    fn can_tell_that_it_is_cut_off(&self, side: Side) -> bool {
+        self.watch.knows_neighbours[side.index()] || self.watch.is_left_cut_off[side.index()]
     }
 
     /// No neighbour could answer since the beat that the peer acknowledged last, or one interval after it,
@@ -44,7 +50,7 @@ impl World {
         // After a stall the questions have to be asked anew.
         let has_run = self.boxes[side.index()].works.is_good_for(self.now, self.dead_afters().0 + RESTARTS);
         // Where the LAN has no carrier, nobody can be asked, and the rules of carriers apply.
-        self.watch.knows_neighbours[side.index()]
+        self.can_tell_that_it_is_cut_off(side)
             && !self.watch.dark[side.index()][0]
             && !hearing.has_peer_left
             && !is_heard

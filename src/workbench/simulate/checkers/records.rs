@@ -33,6 +33,7 @@ impl World {
                 self.check_darkness(side, group);
             }
             Record::CutOff { is_cut_off: true, .. } => self.check_cut_off(side),
+            Record::CutOff { is_cut_off: false, .. } => self.watch.is_left_cut_off[side.index()] = false,
             Record::Role { group, from, to } => {
                 self.watch.note_role(side, group.index(), to, self.now);
                 self.judge_role(side, group, from, to);
@@ -65,7 +66,6 @@ impl World {
             | Record::Scripts { .. }
             | Record::PeerTrouble(_)
             | Record::PeerUnable { .. }
-            | Record::CutOff { is_cut_off: false, .. }
             | Record::Vote { .. }
             | Record::Reloaded
             | Record::Upgraded(..)
