@@ -309,8 +309,7 @@ fn be_guard(
         warn!("SIGTERM will not hand over: {error}");
     }
     // They wait since another run has executed this one.
-    let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    stops.thread_unblock()?;
+    [Signal::SIGINT, Signal::SIGTERM].into_iter().collect::<SigSet>().thread_unblock()?;
     let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).gather();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {

@@ -56,7 +56,9 @@ use event_loop::turn::FAILED;
 use run_dir::lock::{Lock, LockError, PID_FILE, PidFile, PidRoom};
 use run_dir::marker::{self, LeftBehind};
 use serial::ports::{self, OpenError};
-pub use signals::{UPGRADE, block_child_signal};
+#[cfg(feature = "upgrade")]
+pub use signals::UPGRADE;
+pub use signals::block_child_signal;
 
 /// Settings for one group on `near`, for tests elsewhere.
 #[cfg(test)]

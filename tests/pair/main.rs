@@ -64,6 +64,7 @@ mod starts;
 mod starved;
 mod strangers;
 mod two_files;
+#[cfg(feature = "upgrade")]
 mod upgrades;
 mod versions;
 mod vmac;
