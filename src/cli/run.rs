@@ -320,7 +320,7 @@ fn be_guard(
             });
             be_agent(&options.run_dir, settings, keys, copies, inheritance)
         };
-    let command = options.command();
+    let command = if cfg!(feature = "upgrade") { options.command() } else { Vec::new() };
     let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps, command: &command };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }

@@ -123,6 +123,7 @@ pub fn open(
     carried: Option<(Carried, Fitted)>,
 ) -> Result<Opened, StartError> {
     let (pair, node) = (&settings.pair, settings.my_name());
+    let carried = carried.filter(|_| cfg!(feature = "upgrade"));
     let lock = match &carried {
         Some((carried, _)) => Lock::take_over(carried.own[0], pair, node, run_dir)?,
         None => Lock::take(pair, node, run_dir)?,

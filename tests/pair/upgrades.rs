@@ -73,16 +73,14 @@ fn often() -> Setup {
     Setup { ping_step: ms(1), ..Setup::default() }
 }
 
+/// What the command says; again where a busy machine has refused it for its rehearsal, which touches nothing.
 fn upgrade(scene: &Scene, side: Side, file: Option<&Path>) -> Said {
+    let hangs = file.is_some_and(|file| file.ends_with("hangs"));
     let file = file.map(|file| file.to_str().expect("text"));
-    scene.say(side, &["upgrade"].into_iter().chain(file).collect::<Vec<_>>())
-}
-
-/// The same, again where a busy machine has refused it for its rehearsal, which touches nothing.
-fn upgrade_at_last(scene: &Scene, side: Side, file: Option<&Path>) -> Said {
-    let mut all = std::iter::repeat_with(|| upgrade(scene, side, file)).take(20);
-    let done = all.find(|said| !said.text.contains("the rehearsal takes longer"));
-    done.expect("a machine that has time for a rehearsal")
+    let words: Vec<&str> = ["upgrade"].into_iter().chain(file).collect();
+    let mut all = std::iter::repeat_with(|| scene.say(side, &words)).take(20);
+    let told = all.find(|said| hangs || !said.text.contains("the rehearsal takes longer"));
+    told.expect("a machine that has time for a rehearsal")
 }
 
 fn guard(scene: &mut Scene, side: Side) -> i32 {
@@ -114,8 +112,7 @@ fn row_36_an_upgrade_while_it_serves_is_noticed_by_nobody() {
         for turn in 0..count {
             let began = now();
             let agent = scene.status(Side::A)["incarnation"].clone();
-            let said =
-                upgrade_at_last(&scene, Side::A, (turn % 2 == 0).then(|| place.file("other")).as_deref());
+            let said = upgrade(&scene, Side::A, (turn % 2 == 0).then(|| place.file("other")).as_deref());
             let version = env!("CARGO_PKG_VERSION");
             let expected = format!("version {version} goes on in the place of {version}\ndone\n");
             assert_eq!((said.code, said.text), (Some(0), expected), "{}", scene.log_of(Side::A));
