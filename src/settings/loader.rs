@@ -105,14 +105,9 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
         .as_ref()
         .and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
     match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
-        Some(settings) => Ok(Settings { text: kept(text), ..settings }),
+        Some(settings) => Ok(Settings { text: text.to_owned(), ..settings }),
         None => Err(report.finish()),
     }
-}
-
-/// The text, where another build may go on by it.
-fn kept(text: &str) -> String {
-    if cfg!(feature = "upgrade") { text.to_owned() } else { String::new() }
 }
 
 /// What the file says of both nodes; complete only if nothing was reported.
