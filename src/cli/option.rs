@@ -59,6 +59,7 @@ impl Word {
     }
 
     /// The command works without it.
+    #[cfg(feature = "upgrade")]
     pub const fn optional(self) -> Self {
         Self { is_optional: true, ..self }
     }

@@ -310,8 +310,7 @@ fn be_guard(
         warn!("SIGTERM will not hand over: {error}");
     }
     // They wait since another run has executed this one.
-    let stops: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-    stops.thread_unblock()?;
+    [Signal::SIGINT, Signal::SIGTERM].into_iter().collect::<SigSet>().thread_unblock()?;
     let keeps: Vec<_> = [&control].into_iter().chain(&members).map(AsRawFd::as_raw_fd).gather();
     let become_agent =
         |settings: &Settings, keys: &[Key], link: OwnedFd, inheritance: Option<guard::Inheritance>| {
@@ -322,7 +321,7 @@ fn be_guard(
             });
             be_agent(&options.run_dir, settings, keys, copies, inheritance)
         };
-    let command = options.command();
+    let command = if cfg!(feature = "upgrade") { options.command() } else { Vec::new() };
     let recipe = guard::Recipe { become_agent: &become_agent, keys, keeps: &keeps, command: &command };
     Ok(guard::run(settings, &options.run_dir, recipe, stop, opened))
 }

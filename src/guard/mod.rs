@@ -56,7 +56,9 @@ use event_loop::turn::FAILED;
 use run_dir::lock::{Lock, LockError, PID_FILE, PidFile, PidRoom};
 use run_dir::marker::{self, LeftBehind};
 use serial::ports::{self, OpenError};
-pub use signals::{UPGRADE, block_child_signal};
+#[cfg(feature = "upgrade")]
+pub use signals::UPGRADE;
+pub use signals::block_child_signal;
 
 /// Settings for one group on `near`, for tests elsewhere.
 #[cfg(test)]
@@ -121,6 +123,7 @@ pub fn open(
     carried: Option<(Carried, Fitted)>,
 ) -> Result<Opened, StartError> {
     let (pair, node) = (&settings.pair, settings.my_name());
+    let carried = carried.filter(|_| cfg!(feature = "upgrade"));
     let lock = match &carried {
         Some((carried, _)) => Lock::take_over(carried.own[0], pair, node, run_dir)?,
         None => Lock::take(pair, node, run_dir)?,

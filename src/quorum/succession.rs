@@ -119,7 +119,7 @@ impl Deposit {
     /// granted binds until the peer is heard.
     pub fn adapt(&mut self, differences: &Differences) {
         for (bit, path) in (0..u8::BITS).zip(&mut self.paths) {
-            if differences.other_paths >> bit & 1 == 1 {
+            if cfg!(feature = "upgrade") && differences.other_paths >> bit & 1 == 1 {
                 *path = PathDeposit::default();
             }
         }
@@ -132,7 +132,9 @@ impl Deposit {
         if let Some(places) = &differences.places {
             self.neighbours = in_places(&self.neighbours, places);
         }
-        if let Some(places) = &differences.groups {
+        if cfg!(feature = "upgrade")
+            && let Some(places) = &differences.groups
+        {
             self.groups = in_places(&self.groups, places);
         }
     }
@@ -305,6 +307,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "upgrade")]
     fn what_was_known_of_a_group_goes_with_it_and_nothing_is_known_of_a_new_one() {
         let mut deposit = largest();
         deposit.groups[1].term = 7;
@@ -316,6 +319,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "upgrade")]
     fn nothing_is_known_of_a_path_that_is_opened_otherwise() {
         let mut deposit = largest();
         let mut differences = Differences { other_paths: 0b10, ..Differences::default() };

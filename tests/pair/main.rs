@@ -68,6 +68,7 @@ mod starved;
 mod strangers;
 mod tunnel;
 mod two_files;
+#[cfg(feature = "upgrade")]
 mod upgrades;
 mod versions;
 mod vmac;

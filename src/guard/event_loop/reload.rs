@@ -190,7 +190,9 @@ fn said(errors: &[ConfigError]) -> Vec<String> {
 /// What the agent that is started by the new file has to know of the old one, whose deposit it reads.
 fn differences_for_deposit(old: &Settings, new: &Settings) -> Differences {
     let is_other = |(old, new): (&PathSettings, &PathSettings)| old.device != new.device;
-    let others = (0..u8::BITS).zip(old.paths.iter().zip(&new.paths)).filter(|(_, pair)| is_other(*pair));
+    // Only an upgrade brings other ones.
+    let count = if cfg!(feature = "upgrade") { u8::BITS } else { 0 };
+    let others = (0..count).zip(old.paths.iter().zip(&new.paths)).filter(|(_, pair)| is_other(*pair));
     let place = |name: &String| {
         let place = old.interfaces.iter().position(|known| known == name);
         place.and_then(|place| u8::try_from(place).ok())

@@ -106,6 +106,7 @@ impl<'a> Guard<'a> {
         } else {
             Marker::open(left, &settings.groups)
         };
+        let carried = carried.filter(|_| cfg!(feature = "upgrade"));
         let links = carried.as_ref().and_then(|(carried, _)| take_over(carried.own[1]).ok());
         let links = match links {
             Some(events) => Links::over(events, &settings.interfaces),
@@ -142,9 +143,7 @@ impl<'a> Guard<'a> {
             lock,
             upgrade: None,
         };
-        if cfg!(feature = "upgrade")
-            && let Some((carried, fitted)) = carried
-        {
+        if let Some((carried, fitted)) = carried {
             guard.take_over(&carried, fitted)?;
             return Ok(guard);
         }

@@ -174,7 +174,8 @@ impl Guard<'_> {
         let sign_of_life = self.service_manager.as_ref().map_or(Instant::NEVER, ServiceManager::deadline);
         let runs = self.fence.run().into_iter().chain(&self.notifier.run);
         let fence = runs.map(Run::deadline).min().unwrap_or(Instant::NEVER);
-        let upgrade = self.upgrade.as_ref().map_or(Instant::NEVER, Upgrade::deadline);
+        let upgrade = self.upgrade.as_ref().filter(|_| cfg!(feature = "upgrade"));
+        let upgrade = upgrade.map_or(Instant::NEVER, Upgrade::deadline);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let journal = self.journal.as_ref().map_or(Instant::NEVER, JournalProcess::due_at);
         let own = self.custody.due_at(now()).min(logger::due_at()).min(journal);
