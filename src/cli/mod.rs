@@ -149,15 +149,8 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
         Some((command, more)) if is_help => (command, more),
         _ => (first, rest),
     };
-    if !cfg!(feature = "upgrade") && first == "upgrade" {
-        return Err(
-            "`upgrade` is not in this build: stop and start the daemon, which hands over first".to_owned()
-        );
-    }
     if let Some(name) = first.to_str().filter(|name| is_left_out(name)) {
-        return Err(format!(
-            "`{name}` is not in this build: run it on a workstation, by the build of `cargo build --release`"
-        ));
+        return Err(format!("`{name}` is not in this build: that of `cargo build --release` has it"));
     }
     let command = &COMMANDS[parse::command(specs(), first)?];
     if is_help {

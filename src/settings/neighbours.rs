@@ -141,7 +141,7 @@ impl KernelTables {
 fn top_of(table: Option<&File>) -> String {
     let mut top = [0; READ_BYTES];
     let length = table.and_then(|file| file.read_at(&mut top, 0).ok()).unwrap_or(0);
-    String::from_utf8_lossy(top.get(..length).unwrap_or_default()).into_owned()
+    str::from_utf8(top.get(..length).unwrap_or_default()).unwrap_or_default().to_owned()
 }
 
 /// The first gateway of an interface in `/proc/net/route`: name, destination, gateway, ..

@@ -9,8 +9,6 @@ use core::ffi::c_long;
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::gather::Gather;
-
 /// What the agent calls, with glibc and with musl.
 const ALLOWED: &[c_long] = &[
     // Bytes: paths, the guard, operators, the log, the kernel's tables.
@@ -73,6 +71,8 @@ const ALLOWED: &[c_long] = &[
     wide(414),
     #[cfg(target_pointer_width = "32")]
     wide(422),
+    #[cfg(target_arch = "x86")]
+    libc::SYS_socketcall,
 ];
 
 /// A call with times of 64 bits by its number, which is the same on all machines but for where they begin.
@@ -113,62 +113,59 @@ const REFUSED: u32 = if cfg!(debug_assertions) {
     libc::SECCOMP_RET_ERRNO | libc::EPERM as u32
 };
 
+/// The right kind of process, then one comparison for each call. Of sockets only those are made that ask the
+/// kernel for addresses.
+const FILTER: [libc::sock_filter; ALLOWED.len() + 9] = {
+    let calls = ALLOWED.len();
+    let mut filter = [op(RETURN, REFUSED); ALLOWED.len() + 9];
+    filter[0] = op(LOAD, MACHINE_AT);
+    filter[1] = jump(MACHINE, 1, 0);
+    filter[3] = op(LOAD, NUMBER_AT);
+    let mut at = 0;
+    while at < calls {
+        filter[4 + at] = jump(ALLOWED[at] as u32, calls + 3 - at, 0);
+        at += 1;
+    }
+    filter[calls + 4] = jump(libc::SYS_socket as u32, 0, 2);
+    filter[calls + 5] = op(LOAD, FIRST_ARGUMENT_AT);
+    filter[calls + 6] = jump(libc::AF_NETLINK as u32, 1, 0);
+    filter[calls + 8] = op(RETURN, libc::SECCOMP_RET_ALLOW);
+    filter
+};
+
+const fn op(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+/// Skips so many operations if what was loaded equals `k`, and so many if not.
+const fn jump(k: u32, if_equal: usize, if_not: u8) -> libc::sock_filter {
+    assert!(if_equal <= 255, "a jump reaches no further");
+    libc::sock_filter { code: EQUALS as u16, jt: if_equal as u8, jf: if_not, k }
+}
+
 /// Allows this process nothing but what the agent calls, for good. It needs `no_new_privs`.
 ///
 /// # Errors
 /// `EINVAL` where the kernel has no filters.
 pub fn restrict() -> nix::Result<()> {
-    let mut filter = program().gather();
-    let length = u16::try_from(filter.len()).map_err(|_| Errno::E2BIG)?;
-    let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
+    let mut filter = FILTER;
+    #[cfg(target_arch = "x86")]
+    if has_calls_for_sockets() {
+        let is_socketcall =
+            |op: &&mut libc::sock_filter| op.code == EQUALS as u16 && op.k == libc::SYS_socketcall as u32;
+        filter.iter_mut().find(is_socketcall).into_iter().for_each(|op| op.k = libc::SYS_exit as u32);
+    }
+    let program = libc::sock_fprog { len: FILTER.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: the kernel copies the program, and all that it points to outlives the call.
     let done =
         unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0) };
     Errno::result(done).map(drop)
 }
 
-/// The filter: the right kind of process, then one comparison for each call. Of sockets only those are made
-/// that ask the kernel for addresses.
-fn program() -> impl Iterator<Item = libc::sock_filter> {
-    let allow = op(RETURN, libc::SECCOMP_RET_ALLOW);
-    let refuse = op(RETURN, REFUSED);
-    let begin = [op(LOAD, MACHINE_AT), skip_if(MACHINE), refuse, op(LOAD, NUMBER_AT)];
-    let all = ALLOWED.iter().chain(calls_of_old_kernels());
-    let calls = all.flat_map(move |call| [skip_unless(*call as u32), allow]);
-    let socket = [
-        skip_if(libc::SYS_socket as u32),
-        refuse,
-        op(LOAD, FIRST_ARGUMENT_AT),
-        skip_unless(libc::AF_NETLINK as u32),
-        allow,
-        refuse,
-    ];
-    begin.into_iter().chain(calls).chain(socket)
-}
-
-/// On an x86 before Linux 4.3 all calls of sockets are one, which is allowed whole.
-fn calls_of_old_kernels() -> &'static [c_long] {
-    #[cfg(target_arch = "x86")]
-    {
-        // SAFETY: no socket has the domain -1; the call touches no memory.
-        let is_one =
-            unsafe { libc::syscall(libc::SYS_socket, -1, 0, 0) } < 0 && Errno::last() == Errno::ENOSYS;
-        if is_one { &[libc::SYS_socketcall] } else { &[] }
-    }
-    #[cfg(not(target_arch = "x86"))]
-    &[]
-}
-
-fn op(code: u32, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
-}
-
-/// Skips the next operation if what was loaded equals `k`.
-fn skip_if(k: u32) -> libc::sock_filter {
-    libc::sock_filter { jt: 1, ..op(EQUALS, k) }
-}
-
-/// Skips it if it does not.
-fn skip_unless(k: u32) -> libc::sock_filter {
-    libc::sock_filter { jf: 1, ..op(EQUALS, k) }
+/// Before Linux 4.3 all calls of sockets are one here, which is then allowed whole.
+#[cfg(target_arch = "x86")]
+fn has_calls_for_sockets() -> bool {
+    // SAFETY: no socket has the domain -1; the call touches no memory.
+    let made = unsafe { libc::syscall(libc::SYS_socket, -1, 0, 0) };
+    made >= 0 || Errno::last() != Errno::ENOSYS
 }
