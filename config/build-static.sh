@@ -106,7 +106,7 @@ build_with_own_std() {
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-inline-max-stacksize=128 -C llvm-args=-min-jump-table-entries=8"
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-tail-merge-size=2 -C llvm-args=-disable-lsr"
     RUSTFLAGS="$RUSTFLAGS -C llvm-args=-disable-machine-licm -C llvm-args=-enable-pre=false"
-    RUSTFLAGS="$RUSTFLAGS -Z mutable-noalias=no -C llvm-args=-tail-dup-placement=false"
+    RUSTFLAGS="$RUSTFLAGS -Z mutable-noalias=no -C llvm-args=-tail-dup-placement=false -C llvm-args=-enable-shrink-wrap=false"
     case $target in
     i586-*)
         RUSTFLAGS="$RUSTFLAGS -Z llvm-module-flag=override-stack-alignment:u32:4:error"

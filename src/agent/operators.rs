@@ -172,7 +172,7 @@ impl Agent<'_> {
     /// What our own commands would show.
     fn text(&self, now: Instant, subject: Subject) -> String {
         match subject {
-            Subject::Status => status_text::text(&self.report(now), false),
+            Subject::Status => status_text::text(&self.report(now), false, true),
             Subject::Why => why_text::text(&self.history(now, TOLD_DECISIONS), true),
             Subject::Log => why_text::text(&self.history(now, TOLD_LINES), false),
             Subject::Progress => why_text::steps(&self.history(now, TOLD_STEPS)),

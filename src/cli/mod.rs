@@ -9,7 +9,8 @@ mod completion;
 pub mod demo;
 #[cfg(feature = "drill")]
 pub mod drill;
-pub mod fence;
+pub mod entropy;
+mod fence;
 mod handover;
 mod help;
 #[cfg(feature = "import")]

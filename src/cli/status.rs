@@ -80,7 +80,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
         }
         StatusOptions { quiet: true, .. } if reason.exit == Exit::Done => String::new(),
         StatusOptions { quiet: true, .. } => format!("{}\n", reason.sentence(&report)),
-        _ => text(&report, options.verbose),
+        _ => text(&report, options.verbose, false),
     };
     // A reader that closed the pipe has seen enough.
     let _ = out.write_all(shown.as_bytes());
@@ -119,7 +119,7 @@ pub(super) fn report(run_dir: &Path) -> Result<Box<Report>, (Exit, String)> {
 /// The assessment in a line, and the whole screen; or why the daemon does not answer.
 fn shown(options: &StatusOptions) -> (String, String) {
     match report(&options.run_dir) {
-        Ok(report) => (assess(&report).sentence(&report), text(&report, options.verbose)),
+        Ok(report) => (assess(&report).sentence(&report), text(&report, options.verbose, false)),
         Err((_, why)) => (why.clone(), plain::wrapped(&why)),
     }
 }

@@ -10,8 +10,9 @@ use log::{error, info, warn};
 use nix::sys::prctl::set_dumpable;
 use nix::unistd::chdir;
 
+use super::entropy::draw_entropy;
 use super::option::{flag, option, options};
-use super::run::{draw_entropy, forget_the_caller, go_into_background};
+use super::run::{forget_the_caller, go_into_background};
 use crate::guard::run_dir::lock::{Lock, PidRoom};
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::settings::ConfigError;

@@ -395,7 +395,7 @@ fn of_what_a_holder_cannot_serve_nobody_is_told_that_it_serves() {
         let unable = Some(Span::from_ms(ms));
         (report.node.groups[0].unable, report.node.groups[0].unserved) = (unable, unable);
         report.forecasts = vec![serves_on(NextFault::Path(PathId(0))), serves_on(NextFault::Power(Side::B))];
-        let said = super::super::status_text::text(&report, false);
+        let said = super::super::status_text::text(&report, false, true);
         let reason = assess(&report);
         assert_eq!(reason.exit.code(), code, "{said}");
         let what = "gw1 CANNOT SERVE what it holds: its guard does not answer";
@@ -439,7 +439,7 @@ fn another_version_of_the_peer_is_shown() {
         let peer = report.node.peer.as_mut().expect("it is heard");
         (peer.build, peer.protocol) = (Build::try_from(build).expect("short"), protocol);
         assert_eq!(assess(&report).exit, Exit::Done);
-        let text = status_text::text(&report, false);
+        let text = status_text::text(&report, false, true);
         text.lines().find(|line| line.contains("version")).map(str::to_owned)
     };
     use crosswire::frame::BUILD;

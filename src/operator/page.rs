@@ -27,7 +27,7 @@ pub fn of(report: &Report, made: Duration) -> String {
     let mut main = String::new();
     // Writing into memory cannot fail.
     let _ = write_pair(report, &mut main);
-    let _ = write!(main, "<pre>{}</pre>", escaped(&status_text::text(report, false)));
+    let _ = write!(main, "<pre>{}</pre>", escaped(&status_text::text(report, false, false)));
     page(&report.pair, (reason.exit, &reason.sentence(report)), &main, made)
 }
 

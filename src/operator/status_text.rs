@@ -18,16 +18,17 @@ use super::status_witnesses::{write_neighbours, write_witnesses};
 use super::words;
 use crate::plain;
 
-/// The whole text, for a screen of 80 columns; with the figures of every path if `is_verbose`.
-pub fn text(report: &Report, is_verbose: bool) -> String {
+/// The whole text, for a screen of 80 columns; with the figures of every path if `is_verbose`. An agent sees
+/// less of its box's interfaces than a command does there: it has no `/proc`.
+pub fn text(report: &Report, is_verbose: bool, is_agent: bool) -> String {
     let mut text = format!("{}\n", assess(report).sentence(report));
     // Writing into memory cannot fail.
-    let _ = write(report, is_verbose, &mut text);
+    let _ = write(report, is_verbose, is_agent, &mut text);
     plain::wrapped(&plain::lines(&text))
 }
 
-fn write(report: &Report, is_verbose: bool, out: &mut String) -> fmt::Result {
-    write_nodes(report, out)?;
+fn write(report: &Report, is_verbose: bool, is_agent: bool, out: &mut String) -> fmt::Result {
+    write_nodes(report, is_agent, out)?;
     writeln!(out, "\ngroups{}", if report.is_shadow { ", as they would be" } else { "" })?;
     for index in 0..report.groups.len() {
         write_group(report, index, out)?;
@@ -53,7 +54,7 @@ fn write_drops(report: &Report, out: &mut String) -> fmt::Result {
 }
 
 /// Writes both nodes, and whatever is wrong with this one.
-fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
+fn write_nodes(report: &Report, is_agent: bool, out: &mut String) -> fmt::Result {
     let node = &report.node;
     let [me, peer] = report.names();
     writeln!(out, "pair {}: this is {me}, up {}", report.pair, node.up)?;
@@ -81,8 +82,8 @@ fn write_nodes(report: &Report, out: &mut String) -> fmt::Result {
         let what = "is a service address where it does not belong: after a handover both nodes answer for it";
         writeln!(out, "  {place} {what}; it is not removed")?;
     }
-    for double in words::answering_beside(&report.interfaces) {
-        writeln!(out, "  {double}")?;
+    if !is_agent {
+        words::answering_beside(&report.interfaces).try_for_each(|double| writeln!(out, "  {double}"))?;
     }
     if node.is_standby {
         writeln!(out, "  {me} is in STANDBY: it holds nothing")?;

@@ -49,9 +49,11 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_munmap,
     #[cfg(target_pointer_width = "64")]
     libc::SYS_mmap,
-    // The end, and how a panic gets there.
+    // Who we are, the end, and how a panic gets there.
     libc::SYS_exit,
     libc::SYS_exit_group,
+    libc::SYS_getpid,
+    libc::SYS_sigaltstack,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,

@@ -259,7 +259,7 @@ mod tests {
             };
             let is_well = |status| matches!(status, WaitStatus::Exited(_, 0));
             let asks_for_addresses = || !crate::settings::neighbours::addresses_of_box().is_empty();
-            assert!(is_well(ends(|| clock_is_read())) && is_well(ends(asks_for_addresses)));
+            assert!(is_well(ends(clock_is_read)) && is_well(ends(asks_for_addresses)));
             let opens_a_file = || fs::File::open("/x").is_err();
             let opens_a_socket =
                 || socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None).is_err();
