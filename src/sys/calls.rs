@@ -33,11 +33,17 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_getsockname,
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
+    libc::SYS_statx,
+    #[cfg(target_pointer_width = "64")]
+    libc::SYS_fstat,
+    #[cfg(target_pointer_width = "64")]
+    libc::SYS_newfstatat,
+    #[cfg(target_pointer_width = "32")]
+    libc::SYS_fstat64,
     // Waiting, and what time it is.
     libc::SYS_ppoll,
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
     libc::SYS_restart_syscall,
     libc::SYS_futex,
     #[cfg(not(target_arch = "aarch64"))]
@@ -53,6 +59,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_getpid,
+    #[cfg(debug_assertions)]
     libc::SYS_sigaltstack,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
