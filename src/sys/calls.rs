@@ -26,14 +26,17 @@ const ALLOWED: &[c_long] = &[
     4200,
     // Descriptors: what the guard or an operator hands over, and the addresses of this box.
     libc::SYS_accept4,
-    libc::SYS_bind,
     libc::SYS_close,
     libc::SYS_fcntl,
     libc::SYS_getpeername,
-    libc::SYS_getsockname,
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_statx,
+    // glibc binds the socket on which it asks for addresses.
+    #[cfg(not(target_env = "musl"))]
+    libc::SYS_bind,
+    #[cfg(not(target_env = "musl"))]
+    libc::SYS_getsockname,
     #[cfg(target_pointer_width = "64")]
     libc::SYS_fstat,
     #[cfg(target_pointer_width = "64")]
@@ -122,23 +125,25 @@ const REFUSED: u32 = if cfg!(debug_assertions) {
     libc::SECCOMP_RET_ERRNO | libc::EPERM as u32
 };
 
-/// The right kind of process, then one comparison for each call. Of sockets only those are made that ask the
-/// kernel for addresses.
-const FILTER: [libc::sock_filter; ALLOWED.len() + 9] = {
+/// The right kind of process, then one comparison for each call. Of sockets only those are made that ask a
+/// voting witness, or the kernel for addresses; and none is connected.
+const FILTER: [libc::sock_filter; ALLOWED.len() + 11] = {
     let calls = ALLOWED.len();
-    let mut filter = [op(RETURN, REFUSED); ALLOWED.len() + 9];
+    let mut filter = [op(RETURN, REFUSED); ALLOWED.len() + 11];
     filter[0] = op(LOAD, MACHINE_AT);
     filter[1] = jump(MACHINE, 1, 0);
     filter[3] = op(LOAD, NUMBER_AT);
     let mut at = 0;
     while at < calls {
-        filter[4 + at] = jump(ALLOWED[at] as u32, calls + 3 - at, 0);
+        filter[4 + at] = jump(ALLOWED[at] as u32, calls + 5 - at, 0);
         at += 1;
     }
-    filter[calls + 4] = jump(libc::SYS_socket as u32, 0, 2);
+    filter[calls + 4] = jump(libc::SYS_socket as u32, 0, 4);
     filter[calls + 5] = op(LOAD, FIRST_ARGUMENT_AT);
-    filter[calls + 6] = jump(libc::AF_NETLINK as u32, 1, 0);
-    filter[calls + 8] = op(RETURN, libc::SECCOMP_RET_ALLOW);
+    filter[calls + 6] = jump(libc::AF_INET as u32, 3, 0);
+    filter[calls + 7] = jump(libc::AF_INET6 as u32, 2, 0);
+    filter[calls + 8] = jump(libc::AF_NETLINK as u32, 1, 0);
+    filter[calls + 10] = op(RETURN, libc::SECCOMP_RET_ALLOW);
     filter
 };
 

@@ -114,7 +114,7 @@ fn row_26_what_is_wrong_is_refused_whole() {
         scene.rewrite(Side::A, &broken, &both());
         scene.rewrite(Side::A, "baud = 19200", "baud = 38400");
         let said = reload(&scene, Side::A);
-        assert!(said.code == Some(1) && said.text.contains("this needs a restart"), "{said:?}");
+        assert!(said.code == Some(1) && said.text.contains("this needs `crosswire upgrade`"), "{said:?}");
         scene.rewrite(Side::A, "baud = 38400", "baud = 19200");
         scene.rewrite(Side::A, &both(), &one());
         let said = reload(&scene, Side::A);
