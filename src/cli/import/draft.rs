@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crosswire::config::{MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL};
+use crosswire::config::{MAX_DEAD_AFTER, MAX_DEAD_AFTER_INTERVALS, MAX_INTERVAL, MIN_INTERVAL, PathTiming};
 use crosswire::frame::seal::group_tag;
+use crosswire::quorum::timing::{self, Margin};
 use crosswire::time::Span;
 
 use super::places::{Lan, Names};
@@ -230,6 +231,15 @@ pub fn fit(asked: [Option<Span>; 4]) -> Times {
     let dead = dead.min(interval.fraction(MAX_DEAD_AFTER_INTERVALS, 1));
     let latest = dead.saturating_sub(interval.fraction(3, 2) + SLACK);
     let late = late.unwrap_or(dead.fraction(1, 2)).min(latest).max(interval.fraction(5, 4));
+    // A longer dead_after leaves more time for a release, which has to fit in too.
+    let timing = PathTiming { interval, late_after: late, dead_after: dead };
+    let late = match timing::path_margin(timing, SLACK) {
+        Margin::Spare(_) => late,
+        Margin::Missing(missing) => {
+            let missing = Span::from_ms(missing.as_ms().saturating_add(1));
+            late.saturating_sub(missing).max(interval.fraction(5, 4))
+        }
+    };
     let least = dead.fraction(102, 100);
     let cold = cold.unwrap_or(Span::from_s(60)).max(whole_s(least)).min(MAX_COLD_START);
     let lease = whole_s(dead.max(interval.fraction(2, 1)));

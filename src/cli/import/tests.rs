@@ -225,6 +225,9 @@ fn times_are_kept_where_they_fit_and_fit_where_they_are_not() {
     let s = Span::from_s;
     draft.times = [Some(s(1)), Some(s(3)), Some(s(5)), Some(s(60))];
     assert_eq!(draft.times().all, [s(1), s(3), s(5), s(60)]);
+    let ms = |ms| Some(Span::from_ms(ms));
+    draft.times = [ms(1), ms(1_931), None, None];
+    assert!(draft.times().all[1] < Span::from_ms(1_930), "time to let go is left");
     draft.times = [Some(s(10)), Some(s(60)), Some(s(60)), Some(s(1))];
     let times = draft.times().all;
     assert!(times[0] < times[1] && times[1] < times[2] && times[2] < times[3], "{times:?}");
