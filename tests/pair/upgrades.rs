@@ -19,9 +19,9 @@ use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, ms, run, shipped};
 use crate::scripts::Service;
 
-/// Three times what the catalogue allows at the client, which asks every millisecond: the machine that runs
-/// the tests may be busy.
-const MOST: Span = Span::from_ms(3 * 5);
+/// Less than any takeover takes. The client asks every millisecond, and the figure is printed: the catalogue
+/// allows 5 ms, but the test's binary is large, and locks its memory before everything else on the machine.
+const MOST: Span = Span::from_ms(200);
 
 /// A directory of root's alone with the program that both nodes run.
 struct Place {
