@@ -3,6 +3,7 @@
 //!
 //! Debian's dnsmasq, busybox and iproute2 are needed; `.ci/run machine` installs them.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -82,12 +83,29 @@ fn start_provider(scene: &Scene, place: &Path) -> Running {
     Running::start(scene, scene.client(), provider)
 }
 
-/// Waits until that node has an address of the provider's, and the other one has no such interface.
-fn wait_for_uplink(scene: &Scene, side: Side) -> String {
-    scene.expect_soon("an address of the provider's", PATIENCE, |scene| {
-        address_of(scene, side, "wan").is_some()
-    });
-    address_of(scene, side, "wan").expect("still")
+/// A handover, then the node that serves by then loses its power. `of` says what a node has as long as it
+/// serves: it has to stay the same.
+pub fn assert_kept_over_moves<T: PartialEq + Debug>(
+    scene: &mut Scene,
+    what: &str,
+    of: impl Fn(&Scene, Side) -> Option<T>,
+) {
+    let wait_for = |scene: &Scene, side| {
+        scene.expect_soon(what, PATIENCE, |scene| of(scene, side).is_some());
+        of(scene, side).expect("still")
+    };
+    let first = wait_for(scene, Side::A);
+    let moved = now();
+    assert_eq!(scene.say(Side::A, &["handover", GROUP]).code, Some(0));
+    scene.settle(Side::B);
+    assert_eq!(wait_for(scene, Side::B), first);
+    println!("handover: {what}, {first:?}, after {}", now().since(moved));
+    assert_eq!(of(scene, Side::A), None);
+    let cut = scene.power_cut(Side::B).expect("its processes die");
+    scene.wait_for_service_by(Side::A);
+    assert_eq!(wait_for(scene, Side::A), first);
+    println!("power cut: {what}, {first:?}, after {}", now().since(cut));
+    scene.assert_never_both();
 }
 
 /// Situation: the uplink of the recipes; a handover, then the active node loses its power. Required: the
@@ -118,20 +136,11 @@ fn the_uplink_by_dhcp_keeps_its_address() {
             scene.begin(side);
         }
         scene.settle(Side::A);
-        let first = wait_for_uplink(&scene, Side::A);
-        let moved = now();
-        assert_eq!(scene.say(Side::A, &["handover", GROUP]).code, Some(0));
-        scene.settle(Side::B);
-        assert_eq!(wait_for_uplink(&scene, Side::B), first);
-        println!("uplink by DHCP: handover, an address after {}", now().since(moved));
-        assert_eq!(address_of(&scene, Side::A, "wan"), None);
-        let cut = scene.power_cut(Side::B).expect("its processes die");
-        scene.wait_for_service_by(Side::A);
-        assert_eq!(wait_for_uplink(&scene, Side::A), first);
-        println!("uplink by DHCP: power cut, an address after {}", now().since(cut));
+        assert_kept_over_moves(&mut scene, "an address of the provider's", |scene, side| {
+            address_of(scene, side, "wan")
+        });
         let provided = fs::read_to_string(at("provided")).expect("leases");
         assert_eq!(provided.lines().count(), 1, "{provided}");
-        scene.assert_never_both();
     });
 }
 
@@ -209,14 +218,11 @@ fn leases_since_the_last_copy_are_kept() {
         let place = place();
         let at = |name: &str| place.path().join(name);
         write_executable(&at("server"), &SERVER.replace("PLACE", &place.path().display().to_string()));
-        let mut scene = Scene::new(Setup {
+        let mut scene = Scene::serving_with(Setup {
             scripts: vec![format!("exec:{}", at("server").display())],
             more: "safety = \"probe\"".to_owned(),
             ..Setup::default()
         });
-        scene.begin(Side::A);
-        scene.begin(Side::B);
-        scene.settle(Side::A);
         for name in ["late", "other"] {
             let line = format!("/sbin/ip link add link eth0 name {name} type macvlan mode bridge");
             scene.at_client(&["sh", "-c", &format!("{line} && ip link set {name} up")]);

@@ -12,13 +12,13 @@ use std::thread;
 
 use crosswire::pair::Side;
 
-use crate::dhcp::{Asker, Running, place};
+use crate::dhcp::{Asker, Running, assert_kept_over_moves, place};
 use crate::lab::clock::now;
 use crate::lab::executable::write_executable;
 use crate::lab::namespace::Namespace;
-use crate::lab::setup::{GROUP, NODE_NAMES, Setup, VIP};
+use crate::lab::setup::{NODE_NAMES, Setup, VIP};
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene, ms, run};
+use crate::scene::{Scene, ms, run};
 
 /// Where Debian has Kea's hooks.
 const HOOKS: &str = "/usr/lib/x86_64-linux-gnu/kea/hooks";
@@ -122,11 +122,6 @@ fn prefix_of(scene: &Scene, side: Side) -> Option<Ipv6Addr> {
     Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
 }
 
-fn wait_for_prefix(scene: &Scene, side: Side) -> Ipv6Addr {
-    scene.expect_soon("a prefix", PATIENCE, |scene| prefix_of(scene, side).is_some());
-    prefix_of(scene, side).expect("still")
-}
-
 /// Situation: one client of a provider, on the node that serves; a handover, then the active node loses its
 /// power. Required: the same prefix inside, although the hardware addresses differ; the node that does not
 /// serve has none.
@@ -155,17 +150,6 @@ fn a_delegated_prefix_moves_with_the_group() {
         scene.begin(Side::A);
         scene.begin(Side::B);
         scene.settle(Side::A);
-        let first = wait_for_prefix(&scene, Side::A);
-        let moved = now();
-        assert_eq!(scene.say(Side::A, &["handover", GROUP]).code, Some(0));
-        scene.settle(Side::B);
-        assert_eq!(wait_for_prefix(&scene, Side::B), first);
-        println!("DHCPv6-PD: handover, {first} after {}", now().since(moved));
-        assert_eq!(prefix_of(&scene, Side::A), None);
-        let cut = scene.power_cut(Side::B).expect("its processes die");
-        scene.wait_for_service_by(Side::A);
-        assert_eq!(wait_for_prefix(&scene, Side::A), first);
-        println!("DHCPv6-PD: power cut, {first} after {}", now().since(cut));
-        scene.assert_never_both();
+        assert_kept_over_moves(&mut scene, "a prefix", prefix_of);
     });
 }

@@ -60,14 +60,11 @@ fn outages(known: &str) -> [Span; 2] {
     let script = SCRIPT.replace("PLACE", &place.path().display().to_string());
     let told = format!("{peer} allowed-ips 10.99.0.2/32 {known}");
     write_executable(&at("tunnel"), &script.replace("PEER", &told));
-    let mut scene = Scene::new(Setup {
+    let mut scene = Scene::serving_with(Setup {
         scripts: vec![format!("exec:{}", at("tunnel").display())],
         more: "safety = \"probe\"".to_owned(),
         ..Setup::default()
     });
-    scene.begin(Side::A);
-    scene.begin(Side::B);
-    scene.settle(Side::A);
     let name = format!("wg-{}", std::process::id() % 100_000);
     let socket = format!("/var/run/wireguard/{name}.sock");
     // That of an earlier one, if any, answers nobody.
