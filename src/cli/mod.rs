@@ -9,8 +9,8 @@ mod completion;
 pub mod demo;
 #[cfg(feature = "drill")]
 pub mod drill;
-pub mod entropy;
-mod fence;
+mod entropy;
+pub mod fence;
 mod handover;
 mod help;
 #[cfg(feature = "import")]

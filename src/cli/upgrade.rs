@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The next agent answers within this.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// So far into a program its machine is named (elf(5)).
+const HEAD_BYTES: u64 = 20;
 
 /// Puts the file in its place, asks, waits, and shows.
 pub fn run(options: &UpgradeOptions, out: &mut impl Write) -> Exit {
@@ -97,15 +99,15 @@ fn knows_upgrades(pid: i32) -> bool {
 /// place, and the one of what stood there.
 fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
     let of = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    let read = |mut opened: File| {
+    let read = |opened: File, most: u64| {
         let mut bytes = Vec::new();
-        Read::by_ref(&mut opened).take(u64::MAX).read_to_end(&mut bytes).map(|_| bytes)
+        opened.take(most).read_to_end(&mut bytes).map(|_| bytes)
     };
     let exe = PathBuf::from(format!("/proc/{pid}/exe"));
     let path = program_of(&exe).map_err(|error| of(&exe, error))?;
-    let own = File::open(&exe).and_then(read).map_err(|error| of(&exe, error))?;
-    let new = open_program(file).and_then(read).map_err(|error| of(file, error))?;
-    // Magic, class and byte order, and the machine (elf(5)).
+    let own = File::open(&exe).and_then(|exe| read(exe, HEAD_BYTES)).map_err(|error| of(&exe, error))?;
+    let new = open_program(file).and_then(|file| read(file, u64::MAX)).map_err(|error| of(file, error))?;
+    // Magic, class and byte order, and the machine.
     let is_for_machine = own.get(..6) == new.get(..6) && own.get(18..20) == new.get(18..20);
     let mut texts = new.windows(UNREADABLE.len());
     if !is_for_machine || !texts.any(|text| text == UNREADABLE.as_bytes()) {

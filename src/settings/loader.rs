@@ -105,7 +105,9 @@ pub(super) fn parse(file: &Path, text: &str, wanted: &Wanted) -> Result<Settings
         .as_ref()
         .and_then(|nodes| nodes::choose(nodes, wanted, root.place_of("node"), &mut report));
     match me.filter(|_| report.is_clean()).and_then(|me| draft.settle(file, me, &report)) {
-        Some(settings) => Ok(Settings { text: text.to_owned(), ..settings }),
+        // It is kept for an upgrade alone.
+        Some(settings) if cfg!(feature = "upgrade") => Ok(Settings { text: text.to_owned(), ..settings }),
+        Some(settings) => Ok(settings),
         None => Err(report.finish()),
     }
 }

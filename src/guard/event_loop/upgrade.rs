@@ -10,7 +10,6 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
-use crosswire::config::PathPolicy;
 use crosswire::custody::{End, Event};
 use crosswire::frame::VERSION;
 use crosswire::time::Span;
@@ -52,13 +51,8 @@ impl Guard<'_> {
     /// held was renewed an interval ago.
     fn longest_rehearsal(&self) -> Span {
         let policy = &self.settings.policy;
-        let room = policy.lease.saturating_sub(policy.interval()).saturating_sub(self.late_after());
+        let room = policy.lease.saturating_sub(policy.interval()).saturating_sub(policy.longest_late_after());
         room.fraction(1, MARGIN)
-    }
-
-    fn late_after(&self) -> Span {
-        let late_after = |path: &PathPolicy| path.timing.late_after;
-        self.settings.policy.paths.iter().map(late_after).max().unwrap_or_default()
     }
 
     fn rehearse(&self) -> Result<Upgrade, String> {
@@ -96,7 +90,7 @@ impl Guard<'_> {
         let longest = self.longest_rehearsal();
         match end {
             End::Done if took <= longest => {
-                let needs = took.fraction(MARGIN, 1) + self.late_after();
+                let needs = took.fraction(MARGIN, 1) + self.settings.policy.longest_late_after();
                 self.upgrade.iter_mut().for_each(|upgrade| upgrade.needs = needs);
                 info!("upgrade: the rehearsal took {took}");
             }
