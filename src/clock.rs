@@ -12,8 +12,9 @@ use nix::time::{ClockId, clock_gettime};
 pub fn now() -> Instant {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Instant::NEVER, |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
-        let nanoseconds = u64::try_from(t.tv_nsec()).unwrap_or(0);
-        Instant::from_us(seconds * 1_000_000 + nanoseconds / 1_000)
+        // A processor of 32 bits divides by 64 bits in a loop.
+        let nanoseconds = u32::try_from(t.tv_nsec()).unwrap_or(0);
+        Instant::from_us(seconds * 1_000_000 + u64::from(nanoseconds / 1_000))
     })
 }
 

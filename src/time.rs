@@ -86,13 +86,30 @@ impl Span {
     /// `numerator`/`denominator` of this span, rounded down; a `denominator` of 0 counts as 1.
     pub const fn fraction(self, numerator: u64, denominator: u64) -> Self {
         let denominator = if denominator == 0 { 1 } else { denominator };
+        // A processor of 32 bits divides by 64 bits in a loop. What is shorter than an hour needs that hardly ever.
+        if let (Some(us), Some(times), Some(parts)) = (short(self.us), short(numerator), short(denominator))
+            && let Some(product) = us.checked_mul(times)
+        {
+            return Self::from_short(product / parts);
+        }
         Self { us: self.us.saturating_mul(numerator) / denominator }
+    }
+
+    #[expect(clippy::as_conversions, reason = "no trait converts at compile time")]
+    const fn from_short(us: u32) -> Self {
+        Self { us: us as u64 }
     }
 
     /// Difference, never below zero.
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self { us: self.us.saturating_sub(other.us) }
     }
+}
+
+/// The value in 32 bits, if it fits.
+#[expect(clippy::as_conversions, reason = "no trait converts at compile time")]
+const fn short(value: u64) -> Option<u32> {
+    if value >> 32 == 0 { Some(value as u32) } else { None }
 }
 
 impl Add<Span> for Instant {
@@ -145,6 +162,20 @@ mod tests {
         assert_eq!(Instant::ORIGIN.since(Instant::NEVER), Span::ZERO);
         assert_eq!(Span::from_s(u64::MAX).as_us(), u64::MAX);
         assert_eq!(Span::from_ms(5).fraction(1, 0), Span::from_ms(5));
+    }
+
+    #[test]
+    fn a_fraction_is_the_same_however_long_the_span_is() {
+        for (us, numerator, denominator) in [
+            (3_999_999, 2, 3),
+            (u64::from(u32::MAX), 1, 2),
+            (u64::from(u32::MAX), 2, 3),
+            (1 << 40, 4, 5),
+            (7, 1 << 33, 2),
+        ] {
+            let exact = u128::from(us) * u128::from(numerator) / u128::from(denominator);
+            assert_eq!(u128::from(Span::from_us(us).fraction(numerator, denominator).as_us()), exact);
+        }
     }
 
     #[test]
