@@ -59,8 +59,9 @@ impl<T: Tape> Station<T> {
     pub fn hear(&mut self, now: Instant, path: PathId, bytes: &[u8], effects: &mut Effects) {
         match self.receiver.is_stream(path) {
             Some(true) => {
-                for byte in bytes {
-                    let received = self.receiver.byte(now, path, *byte);
+                let mut rest = bytes;
+                while !rest.is_empty() {
+                    let received = self.receiver.bytes(now, path, &mut rest);
                     received.into_iter().for_each(|received| self.tell(now, path, received, effects));
                 }
             }

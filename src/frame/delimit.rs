@@ -66,6 +66,25 @@ pub struct Collector {
 const QUIET_ZEROS: u8 = 2;
 
 impl Collector {
+    /// Takes bytes off `rest` up to the next one that may complete something; says what it has completed.
+    pub fn take(&mut self, rest: &mut &[u8]) -> Option<Gathered<'_>> {
+        let run = rest.iter().take_while(|byte| **byte != 0).count();
+        let done = if self.is_done { 0 } else { self.bytes.len() };
+        if let Some((run, others)) = rest.split_at_checked(run.min(MAX_STUFFED_BYTES.saturating_sub(done)))
+            && !run.is_empty()
+        {
+            if core::mem::take(&mut self.is_done) {
+                self.bytes.clear();
+            }
+            // It fits.
+            let _ = self.bytes.extend_from_slice(run);
+            (self.zeros, *rest) = (0, others);
+        }
+        let (byte, others) = rest.split_first()?;
+        *rest = others;
+        self.push(*byte)
+    }
+
     /// Takes in one byte; says what a delimiter completed.
     pub fn push(&mut self, byte: u8) -> Option<Gathered<'_>> {
         if core::mem::take(&mut self.is_done) {
@@ -145,6 +164,29 @@ mod tests {
             stream.extend_from_slice(&wrap(&Body::from_slice(&body).expect("within the limit")));
             let found = bodies(&stream);
             prop_assert_eq!(found.last(), Some(&body));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn many_bytes_at_once_are_as_many_one_by_one(
+            pieces in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![Just(0), 1..4_u8, any::<u8>()], 0..300), 1..6,
+            ),
+        ) {
+            let (mut one_by_one, mut at_once) = (Collector::default(), Collector::default());
+            for piece in pieces {
+                let mut expected = std::vec::Vec::new();
+                for byte in &piece {
+                    expected.extend(one_by_one.push(*byte).map(|gathered| std::format!("{gathered:?}")));
+                }
+                let (mut rest, mut found) = (&piece[..], std::vec::Vec::new());
+                while !rest.is_empty() {
+                    found.extend(at_once.take(&mut rest).map(|gathered| std::format!("{gathered:?}")));
+                }
+                prop_assert_eq!(found, expected);
+                prop_assert_eq!(at_once.pending_bytes(), one_by_one.pending_bytes());
+            }
         }
     }
 

@@ -60,11 +60,14 @@ impl Receiver {
         self.inlets.get(path.index()).map(|inlet| inlet.kind == PathKind::Serial)
     }
 
-    /// Takes in one byte of a stream; says what it has completed. `None` if nothing, or if the path is not
-    /// there.
-    pub fn byte(&mut self, now: Instant, path: PathId, byte: u8) -> Option<Received> {
-        let inlet = self.inlets.get_mut(path.index())?;
-        let received = match inlet.collector.push(byte)? {
+    /// Takes bytes of a stream off `rest`, up to the next that has completed something; says what that is. `None`
+    /// if it is nothing.
+    pub fn bytes(&mut self, now: Instant, path: PathId, rest: &mut &[u8]) -> Option<Received> {
+        let Some(inlet) = self.inlets.get_mut(path.index()) else {
+            *rest = &[];
+            return None;
+        };
+        let received = match inlet.collector.take(rest)? {
             Gathered::Body(body) => self.session.receive(now, path, inlet.kind, body),
             Gathered::Noise => Err(Refusal::Length),
         };
