@@ -264,9 +264,9 @@ impl Custody {
 
     pub(super) fn renewed(
         &mut self,
+        now: Instant,
         id: GroupId,
-        token: Token,
-        outcome: Result<(), Fault>,
+        (token, outcome): (Token, Result<(), Fault>),
         effects: &mut Effects,
     ) {
         let lease = self.plan.lease;
@@ -277,6 +277,10 @@ impl Custody {
         }
         if core::mem::replace(&mut group.renewal_fault, outcome.err()) != outcome.err() {
             emit(effects, Effect::Note(Note::Renewal(id, outcome.err())));
+        }
+        if outcome.is_ok() {
+            // The answer is a sign of life.
+            self.told_alive_at = now;
         }
         emit(effects, Effect::Answer(token, outcome.map_or_else(Outcome::Failed, |()| Outcome::Renewed)));
     }

@@ -145,7 +145,7 @@ impl Custody {
             Event::WatchdogArmed(timeout) => self.watchdog.become_armed(now, timeout),
             Event::Added(group, outcome) => self.added(now, group, outcome, effects),
             Event::Routed(group, outcome) => self.routed(now, group, outcome, effects),
-            Event::Renewed(group, token, outcome) => self.renewed(group, token, outcome, effects),
+            Event::Renewed(group, token, outcome) => self.renewed(now, group, (token, outcome), effects),
             Event::Removed(group, outcome) => self.removed(now, group, outcome, effects),
             Event::ScriptEnded(group, end) => self.script_ended(now, group, end, effects),
             Event::Inherited(group, started, term) => self.inherit(now, group, (started, term), effects),

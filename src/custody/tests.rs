@@ -330,3 +330,15 @@ fn a_fence_that_is_ordered_again_is_the_same_one() {
     assert_eq!([begun(1), begun(1), begun(2)], [true, false, false]);
     assert_eq!(rig.custody.last_token(), Token(2));
 }
+
+/// An agent that hears nothing for long says that this node cannot serve. What the guard has renewed it hears too.
+#[test]
+fn a_renewal_that_is_confirmed_is_a_sign_of_life() {
+    let mut rig = Rig::new(0);
+    rig.acquire();
+    let due_at = rig.custody.alive_due_at();
+    rig.now = rig.now + Span::from_ms(30);
+    rig.order(Order::Renew { group: GROUP, puts_back: true });
+    rig.hand_in(Event::AllSaid);
+    assert_eq!(rig.custody.alive_due_at(), due_at + Span::from_ms(30));
+}

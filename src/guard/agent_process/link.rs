@@ -3,6 +3,7 @@
 use crosswire::encode::to_slice;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -39,14 +40,18 @@ pub struct AgentLink {
     queue: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
     /// Where renewals are confirmed and signs of life are given, so that nobody is woken by it.
     confirmations: Option<OwnedFd>,
-    /// What is left of the agent's last datagram: messages that share it are handed out one by one.
-    rest: Vec<u8>,
+    /// Room for a datagram, made once.
+    room: Box<[u8]>,
+    /// What is left there of the agent's last one: messages that share it are handed out one by one.
+    rest: Range<usize>,
 }
 
 impl AgentLink {
     /// Takes over our end of the pair.
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, queue: VecDeque::new(), confirmations: None, rest: Vec::new() }
+        // One byte more than the longest datagram, so that a longer one does not pass for it.
+        let room = vec![0; MAX_DATAGRAM_BYTES + 1].into_boxed_slice();
+        Self { socket, queue: VecDeque::new(), confirmations: None, room, rest: 0..0 }
     }
 
     /// Takes over our end of the pair on which renewals are confirmed, and gives the agent its own.
@@ -59,8 +64,9 @@ impl AgentLink {
     pub fn confirm(&mut self, message: &FromGuard) {
         match &self.confirmations {
             Some(socket) => {
-                let bytes = encode(message);
-                let _ = send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+                let mut room = [0; MAX_MESSAGE_BYTES];
+                let bytes = encode(message, &mut room);
+                let _ = send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
             }
             None => self.send(message, None),
         }
@@ -73,26 +79,23 @@ impl AgentLink {
 
     /// The next message, if any; a deposit goes to `deposit`, as it is.
     pub fn receive(&mut self, deposit: &mut OpaqueDeposit) -> Received {
-        if self.has_rest() {
-            let rest = std::mem::take(&mut self.rest);
-            return self.take_message(&rest, deposit);
+        while !self.has_rest() {
+            match recv(self.socket.as_raw_fd(), &mut self.room, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => return Received::Gone,
+                Ok(length) => self.rest = 0..length,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Received::Nothing,
+                Err(_) => return Received::Gone,
+            }
         }
-        // One byte more than the longest datagram, so that a longer one does not pass for it.
-        let mut bytes = [0; MAX_DATAGRAM_BYTES + 1];
-        loop {
-            return match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) => Received::Gone,
-                Ok(length) => self.take_message(bytes.get(..length).unwrap_or_default(), deposit),
-                Err(Errno::EINTR) => continue,
-                Err(Errno::EAGAIN) => Received::Nothing,
-                Err(_) => Received::Gone,
-            };
-        }
+        let (received, left) = take_message(self.room.get(self.rest.clone()).unwrap_or_default(), deposit);
+        self.rest.start = self.rest.end - left;
+        received
     }
 
     /// Tells the agent something, now or when there is room.
     pub fn send(&mut self, message: &FromGuard, descriptor: Option<OwnedFd>) {
-        self.queue.push_back((encode(message), descriptor));
+        self.queue.push_back((encode(message, &mut [0; MAX_MESSAGE_BYTES]).to_vec(), descriptor));
     }
 
     /// Sends what is queued, as far as there is room.
@@ -116,32 +119,28 @@ impl AgentLink {
     pub fn has_queued(&self) -> bool {
         !self.queue.is_empty()
     }
+}
 
-    /// Takes the first message; what follows it stays for the next call. Behind the word 'deposit' comes what
-    /// is deposited, to the end of the datagram; it must not be empty.
-    fn take_message(&mut self, bytes: &[u8], deposit: &mut OpaqueDeposit) -> Received {
-        match crosswire::decode::take_from_bytes::<ToGuard>(bytes) {
-            Some((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
-                Some(left) => {
-                    *deposit = left;
-                    Received::Message(ToGuard::Deposit)
-                }
-                None => Received::Garbage,
-            },
-            Some((message, rest)) => {
-                self.rest.extend_from_slice(rest);
-                Received::Message(message)
+/// Takes the first message; also returns how many bytes follow it. Behind the word 'deposit' comes what is
+/// deposited, to the end of the datagram; it must not be empty.
+fn take_message(bytes: &[u8], deposit: &mut OpaqueDeposit) -> (Received, usize) {
+    match crosswire::decode::take_from_bytes::<ToGuard>(bytes) {
+        Some((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
+            Some(left) => {
+                *deposit = left;
+                (Received::Message(ToGuard::Deposit), 0)
             }
-            None => Received::Garbage,
-        }
+            None => (Received::Garbage, 0),
+        },
+        Some((message, rest)) => (Received::Message(message), rest.len()),
+        None => (Received::Garbage, 0),
     }
 }
 
 /// There is room for every message.
 #[inline(never)]
-fn encode(message: &FromGuard) -> Vec<u8> {
-    let mut room = [0; MAX_MESSAGE_BYTES];
-    to_slice(message, &mut room).map(|bytes| bytes.to_vec()).unwrap_or_default()
+fn encode<'a>(message: &FromGuard, room: &'a mut [u8; MAX_MESSAGE_BYTES]) -> &'a [u8] {
+    to_slice(message, room).map_or(&[], |bytes| bytes)
 }
 
 impl AsFd for AgentLink {
@@ -199,14 +198,13 @@ mod tests {
     #[test]
     fn a_deposit_is_kept_as_it_is_and_one_that_is_empty_or_too_long_is_garbage() {
         let word = postcard::to_slice(&ToGuard::Deposit, &mut [0; 8]).expect("short").to_vec();
-        let (mut link, _agent) = pair();
         let mut deposit = kept(&[9; 3]);
         let longest = [0xee; MAX_DEPOSIT_BYTES];
-        let received = link.take_message(&[&word[..], &longest].concat(), &mut deposit);
+        let received = take_message(&[&word[..], &longest].concat(), &mut deposit).0;
         assert_eq!((received, &deposit), (Received::Message(ToGuard::Deposit), &kept(&longest)));
-        assert_eq!(link.take_message(&word, &mut deposit), Received::Garbage);
+        assert_eq!(take_message(&word, &mut deposit).0, Received::Garbage);
         let too_long = [&word[..], &longest, &[0xee]].concat();
-        assert_eq!(link.take_message(&too_long, &mut deposit), Received::Garbage);
+        assert_eq!(take_message(&too_long, &mut deposit).0, Received::Garbage);
         assert_eq!(deposit, kept(&longest));
     }
 
@@ -234,10 +232,9 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_garbage() {
-        let (mut link, _agent) = pair();
         let mut deposit = OpaqueDeposit::default();
-        assert_eq!(link.take_message(&[250], &mut deposit), Received::Garbage);
-        assert_eq!(link.take_message(&[], &mut deposit), Received::Garbage);
+        assert_eq!(take_message(&[250], &mut deposit).0, Received::Garbage);
+        assert_eq!(take_message(&[], &mut deposit).0, Received::Garbage);
     }
 
     #[test]
@@ -307,8 +304,7 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_is_total(bytes in proptest::collection::vec(any::<u8>(), 1..MAX_MESSAGE_BYTES + 1)) {
-            let (mut link, _agent) = pair();
-            if let Received::Message(message) = link.take_message(&bytes, &mut OpaqueDeposit::default()) {
+            if let Received::Message(message) = take_message(&bytes, &mut OpaqueDeposit::default()).0 {
                 let mut buffer = [0; MAX_MESSAGE_BYTES];
                 prop_assert!(postcard::to_slice(&message, &mut buffer).is_ok());
             }

@@ -32,8 +32,12 @@ impl Guard<'_> {
     pub(super) fn hand_in(&mut self, event: Event<'_>) {
         let mut effects = Effects::new();
         self.custody.step(now(), event, &mut effects);
+        if effects.is_empty() {
+            return;
+        }
         // There is room for many effects, and mostly there are one or two: the room itself is never moved.
-        let mut waiting: VecDeque<Effect> = effects.iter().copied().collect();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.extend(&effects);
         while let Some(effect) = waiting.pop_front() {
             let events = match (self.fate(effect), effect) {
                 (InShadow::CarriedOut, Effect::Renew(..)) => self.renew(effect, &mut waiting),
@@ -50,6 +54,7 @@ impl Guard<'_> {
                 waiting.extend(&effects);
             }
         }
+        self.waiting = waiting;
     }
 
     fn carry_out(&mut self, effect: Effect) -> Option<Event<'static>> {

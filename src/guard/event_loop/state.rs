@@ -1,9 +1,10 @@
 //! The guard at work: what it has, and how it begins.
 
+use std::collections::VecDeque;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
-use crosswire::custody::{Custody, Effects, Event, Plan, ScriptPlans};
+use crosswire::custody::{Custody, Effect, Effects, Event, Plan, ScriptPlans};
 use crosswire::frame::BUILD;
 use crosswire::pair::GroupId;
 use crosswire::time::{Instant, Span};
@@ -48,6 +49,8 @@ pub struct Guard<'a> {
     pub(super) agent: AgentProcess<'a>,
     /// What is held, and for whom.
     pub(super) custody: Custody,
+    /// Room for what custody asks for, made once.
+    pub(super) waiting: VecDeque<Effect>,
     pub(super) links: Links,
     pub(super) signals: SignalFd,
     pub(super) stop: OwnedFd,
@@ -121,6 +124,7 @@ impl<'a> Guard<'a> {
             unopened: Unopened::of(settings.paths.len()),
             agent: AgentProcess::new(recipe),
             custody: Custody::new(plan(settings), now()),
+            waiting: VecDeque::new(),
             links,
             signals: SignalFd::with_flags(
                 &signals_of_guard(),

@@ -33,6 +33,8 @@ use crate::logger;
 pub const FAILED: u8 = 1;
 /// A sleep longer than this is continued.
 const MAX_SLEEP_MS: u64 = 3_600_000;
+/// Signals, the stop, the interfaces and the agent.
+const DESCRIPTORS_AT_REST: usize = 4;
 /// How long the guard rests before it asks the kernel again to wait, when that failed.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
@@ -137,11 +139,11 @@ impl Guard<'_> {
         let wanted = PollFlags::POLLIN;
         let mut agent_wanted = wanted;
         agent_wanted.set(PollFlags::POLLOUT, self.agent.link().is_some_and(AgentLink::has_queued));
-        let mut fds = vec![
-            PollFd::new(self.signals.as_fd(), wanted),
-            PollFd::new(self.stop.as_fd(), wanted),
-            PollFd::new(self.links.as_fd(), wanted),
-        ];
+        // Room for what is there at rest is made at once.
+        let mut fds = Vec::with_capacity(DESCRIPTORS_AT_REST);
+        fds.push(PollFd::new(self.signals.as_fd(), wanted));
+        fds.push(PollFd::new(self.stop.as_fd(), wanted));
+        fds.push(PollFd::new(self.links.as_fd(), wanted));
         fds.extend(self.agent.link().map(|agent| PollFd::new(agent.as_fd(), agent_wanted)));
         let outputs_from = fds.len();
         let fence = self.fence.run().into_iter().chain(&self.notifier.run);
