@@ -143,6 +143,11 @@ impl<T: Tape> Station<T> {
         self.node.resume(now, holdings);
     }
 
+    /// As [`Node::stir`].
+    pub fn stir(&mut self) {
+        self.node.stir();
+    }
+
     /// As [`Node::restrain`].
     pub fn restrain(&mut self, restraint: Restraint) {
         self.node.restrain(restraint);

@@ -93,9 +93,20 @@ impl Node {
 
     /// The first instant after `now` at which something has to be done, and what.
     pub fn next_deadline(&self, now: Instant) -> (Instant, Waiting) {
+        let judgement = self.next_judgement(now);
         let mut earliest = Earliest { now, at: Instant::NEVER, why: Waiting::Nothing };
         for path in self.paths.iter().filter(|path| path.detector.is_open()) {
             earliest.note(path.beat_at, Waiting::Beat);
+        }
+        earliest.note(judgement.0, judgement.1);
+        earliest.note(self.deposit_at, Waiting::Deposit);
+        (earliest.at, earliest.why)
+    }
+
+    /// The first instant after `now` at which there is more to do than to send a beat, and what.
+    pub(super) fn next_judgement(&self, now: Instant) -> (Instant, Waiting) {
+        let mut earliest = Earliest { now, at: Instant::NEVER, why: Waiting::Nothing };
+        for path in self.paths.iter().filter(|path| path.detector.is_open()) {
             for at in path.detector.turning_points() {
                 earliest.note(at, Waiting::Path);
             }
@@ -116,6 +127,22 @@ impl Node {
         (earliest.at, earliest.why)
     }
 
+    /// The same as [`Self::next_deadline`], where the next judgement is known.
+    pub(super) fn next_tick(&self, now: Instant) -> Instant {
+        let open = self.paths.iter().filter(|path| path.detector.is_open());
+        let beats = open.map(|path| path.beat_at).chain([self.deposit_at]).filter(|at| *at > now);
+        beats.fold(self.judge_at, Instant::min)
+    }
+
+    /// What was heard is routine, and has put off what the next judgement was named for: if that would wake the node
+    /// before the next beat, it is named anew.
+    pub(super) fn put_off_judgement(&mut self, now: Instant) {
+        if self.judge_at <= self.expected_by {
+            self.judge_at = self.next_judgement(now).0;
+            self.expected_by = self.next_tick(now);
+        }
+    }
+
     /// Checks on every tick that the node wakes when the wait of a decision ends. A claim that was taken back
     /// in the same tick has no end.
     pub(super) fn assert_awake_for_waits(&self, now: Instant) {
@@ -129,10 +156,9 @@ impl Node {
     }
 
     /// The deadlines of the node as a whole.
-    fn own_deadlines(&self) -> [(Instant, Waiting); 7] {
+    fn own_deadlines(&self) -> [(Instant, Waiting); 6] {
         let if_any = |at: Option<Instant>| at.unwrap_or(Instant::NEVER);
         [
-            (self.deposit_at, Waiting::Deposit),
             (self.judge_from, Waiting::Judging),
             (self.guard_silent_at(), Waiting::Guard),
             (self.drift_passes(), Waiting::Drift),

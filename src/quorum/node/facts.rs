@@ -119,10 +119,11 @@ impl Node {
 
     /// When the lease of a holder is renewed. One waking serves both: a renewal that would be due before the
     /// next beat goes with this one.
-    fn renews_at(&self, now: Instant, group: &Group) -> Instant {
+    pub(super) fn renews_at(&self, now: Instant, group: &Group) -> Instant {
         let at = group.timers.at(Timer::Renewal);
         if group.role.is_holding() && self.is_beat_due(now) {
-            return at - self.policy.interval().fraction(1, 2);
+            // A little less than an interval: that the last one was sent a moment late does not count.
+            return at - self.policy.interval().fraction(9, 10);
         }
         if group.role.is_holding() { at } else { Instant::NEVER }
     }

@@ -174,6 +174,8 @@ pub struct Node {
     deposit_at: Instant,
     /// The deadline that we named at the end of the last tick.
     expected_by: Instant,
+    /// Before this there is nothing to judge while nothing stirs us: a tick only sends beats.
+    judge_at: Instant,
     /// Something changed that the peer has to know now.
     is_urgent: bool,
     /// The pair was not at rest at the last tick, or something was heard since that is no routine.
@@ -244,6 +246,7 @@ impl Node {
             predecessors_peer: None,
             deposit_at: now,
             expected_by: Instant::NEVER,
+            judge_at: now,
             is_urgent: false,
             is_stirred: true,
             last_token: 0,
@@ -254,15 +257,22 @@ impl Node {
     /// Takes in one event. See the contract above. On a tick `voice` seals what is said.
     pub fn step(&mut self, now: Instant, event: Event<'_>, voice: &mut dyn Voice, effects: &mut Effects) {
         let before = effects.len();
+        let is_heard = matches!(event, Event::Heard(..));
         self.is_stirred |= !Self::can_be_routine(&event);
         self.notice_stall(now, effects);
         self.release_what_is_due(now, effects);
         match event {
-            Event::Tick => {
+            Event::Tick if self.is_judgement_due(now) || effects.len() > before => {
                 self.tick(now, voice, effects);
-                self.expected_by = self.next_deadline(now).0;
+                self.judge_at = self.next_judgement(now).0;
+                self.expected_by = self.next_tick(now);
                 self.assert_awake_for_waits(now);
                 self.is_stirred = !self.is_at_rest(now);
+            }
+            Event::Tick => {
+                self.deposit_if_due(now, false, effects);
+                self.send(now, voice, effects);
+                self.expected_by = self.next_tick(now);
             }
             Event::Heard(path, said) => self.hear(now, path, said, effects),
             Event::PathOpened(path) => self.path_opened(now, path),
@@ -290,7 +300,10 @@ impl Node {
         }
         // What asks for something is no routine, and what is urgent leaves on a tick.
         self.is_stirred |= !matches!(event, Event::Tick)
-            && (effects.len() > before || self.is_urgent || self.is_question_due(now));
+            && (effects.len() > before || self.is_urgent || is_heard && self.is_question_due(now));
+        if is_heard && !self.is_stirred && now < self.judge_at {
+            self.put_off_judgement(now);
+        }
         self.groups.iter().for_each(Group::assert_sound);
     }
 
@@ -303,17 +316,21 @@ impl Node {
         self.release_what_is_due(now, effects);
         self.act(now, effects);
         self.leave(effects);
-        // What a beat promises has to outlive this agent, and so has what a question confirms: it is
-        // deposited before either leaves.
+        // It is deposited before either leaves.
         let claims = self.vote_claims(now);
         let is_vote_due = self.is_vote_due(now, claims);
+        self.deposit_if_due(now, is_vote_due, effects);
+        self.ask_vote(now, (claims, is_vote_due), effects);
+        self.send(now, voice, effects);
+        self.test_probes(now, effects);
+    }
+
+    /// What a beat promises, and what a question confirms, has to outlive this agent.
+    fn deposit_if_due(&mut self, now: Instant, is_vote_due: bool, effects: &mut Effects) {
         if self.is_beat_due(now) || now >= self.deposit_at || is_vote_due {
             self.deposit_at = now + self.policy.interval();
             emit(effects, Effect::Deposit);
         }
-        self.ask_vote(now, (claims, is_vote_due), effects);
-        self.send(now, voice, effects);
-        self.test_probes(now, effects);
     }
 
     /// Notices that the loop was late. By more than half the shortest late_after it may have slept through

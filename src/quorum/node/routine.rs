@@ -3,7 +3,9 @@
 //! At rest most of what a node hears only puts deadlines off: a beat that says what the last one said, lines
 //! that are as they were, a guard that lives, a lease that was renewed. A turn that brought nothing else ends
 //! without a tick ([`crate::turn`]). The deadline that the last tick has named stays: it is too early at
-//! worst. Whatever is not named here stirs the node, and its turn ends with a tick.
+//! worst. Whatever is not named here stirs the node, and its turn ends with a tick. For the same reason a tick
+//! that comes for a beat alone, while nothing stirs the node and nothing is to be judged yet, sends the beat and
+//! does no more.
 
 use super::vote::Vote;
 use super::{Leaving, Node};
@@ -21,6 +23,21 @@ impl Node {
     /// since that is no routine.
     pub fn is_stirred(&self) -> bool {
         self.is_stirred
+    }
+
+    /// A tick now has more to do than to send beats. What is to be judged before the next beat is judged now: it
+    /// mostly has been put off since it was named, and would wake the node for nothing.
+    pub(super) fn is_judgement_due(&self, now: Instant) -> bool {
+        let is_renewal_due = |group: &Group| now >= self.renews_at(now, group);
+        self.is_stirred
+            || now + self.policy.interval() >= self.judge_at
+            || self.groups.iter().any(is_renewal_due)
+            || self.is_question_due(now)
+    }
+
+    /// The next tick is a whole one.
+    pub fn stir(&mut self) {
+        self.is_stirred = true;
     }
 
     /// Whether an event may be routine. Those that may are looked at more closely where they are taken in.

@@ -50,6 +50,7 @@ impl World {
                 Step::Read(source) => self.read(side, source),
                 Step::Tick(_) => {
                     gateway.is_judged = true;
+                    self.check_short_tick(side);
                     self.note_gone(side);
                     self.step(side, Event::Tick);
                     self.check_leases(side);

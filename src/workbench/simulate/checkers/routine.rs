@@ -22,23 +22,51 @@ impl World {
         let local = gateway.clock.local(self.now);
         let (mut twin, mut effects) = (station.clone(), Box::new(Effects::new()));
         twin.step(local, Event::Tick, &mut effects);
-        // Questions for the peer's address, to the neighbours and to the voting witness may leave on any
-        // tick; before the last one there is a deposit.
+        // Before a question to the voting witness there is a deposit.
         let does_ask = effects.iter().any(|effect| matches!(effect, Effect::AskVote(_)));
-        let is_question = |effect: &&Effect| match effect {
-            Effect::AskForPeer
-            | Effect::AskNeighbours(_)
-            | Effect::AskVote(_)
-            | Effect::Record(Record::Deaf { .. }) => true,
-            Effect::Deposit => does_ask,
-            _ => false,
-        };
-        if let Some(effect) = effects.iter().find(|effect| !is_question(effect)) {
+        let may_come_later =
+            |effect: &&Effect| can_wait(effect) || does_ask && matches!(effect, Effect::Deposit);
+        if let Some(effect) = effects.iter().find(|effect| !may_come_later(effect)) {
             self.complain("routine", format!("{side:?} has not judged, and would ask for {effect:?}"));
         } else if twin.due_at(local) < station.due_at(local) && !is_only_missed(&twin, local) {
             self.complain("routine", format!("{side:?} has not judged, and wakes later than it has to"));
         }
     }
+
+    /// A tick is about to come. If it only sends beats, a whole one would have no other effect, and would not
+    /// make the deadline earlier.
+    pub(in super::super) fn check_short_tick(&mut self, side: Side) {
+        let gateway = &self.boxes[side.index()];
+        let Some(Brain::Core(station)) = gateway.agent.as_ref().filter(|_| !self.watch.is_for_figures) else {
+            return;
+        };
+        let local = gateway.clock.local(self.now);
+        let (mut short, mut whole) = (station.clone(), station.clone());
+        whole.stir();
+        let effects = [&mut short, &mut whole].map(|twin| {
+            let mut effects = Box::new(Effects::new());
+            twin.step(local, Event::Tick, &mut effects);
+            let is_told = |effect: &&Effect| !matches!(effect, Effect::Send(..)) && !can_wait(effect);
+            effects.iter().filter(is_told).map(|effect| format!("{effect:?}")).collect::<Vec<_>>()
+        });
+        if effects[0] != effects[1] {
+            let [short, whole] = effects;
+            self.complain("routine", format!("{side:?} sends beats alone: {short:?}, and not {whole:?}"));
+        } else if whole.due_at(local) < short.due_at(local) && !is_only_missed(&whole, local) {
+            self.complain("routine", format!("{side:?} sends beats alone, and wakes later than it has to"));
+        }
+    }
+}
+
+/// Questions for the peer's address, to the neighbours and to the voting witness may leave on any tick.
+fn can_wait(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::AskForPeer
+            | Effect::AskNeighbours(_)
+            | Effect::AskVote(_)
+            | Effect::Record(Record::Deaf { .. })
+    )
 }
 
 /// It would wake for a beat that has only become late since the turn began: the next beat is early enough to
