@@ -183,6 +183,11 @@ impl Turn {
         self.stage = Stage::Reading(Source::Confirmations);
     }
 
+    /// Has this turn read a source that wakes nobody now ([`crate::quorum::Node::waits_until`]).
+    pub fn read_too(&mut self, source: Source) {
+        self.ready.note(source);
+    }
+
     /// Whether a turn has begun and is not over.
     pub fn is_under_way(&self) -> bool {
         self.stage != Stage::Over

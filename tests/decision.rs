@@ -124,6 +124,33 @@ fn a_lan_on_which_beats_are_held_back_speaks_for_nobody_who_has_died_since() {
     }
 }
 
+/// At rest the LAN brings every beat first, and the cable is read when something else wakes the node. A beat that
+/// the LAN does not bring in time is read from the cable as soon as it is there.
+#[test]
+fn a_cable_waits_for_the_lan_and_for_no_beat_that_the_lan_has_lost() {
+    let mut world = pair(3);
+    let local = |w: &World| w.gateway(Side::B).clock.local(w.now());
+    let waits_until = |w: &World| w.node(Side::B).expect("runs").waits_until(SERIAL);
+    let waits = world.run_until(ms(200), |w| waits_until(w) > local(w));
+    assert!(waits.is_some(), "the LAN is ahead");
+    assert_eq!(
+        world.node(Side::B).expect("runs").waits_until(LAN),
+        Instant::ORIGIN,
+        "what is urgent comes by it"
+    );
+    world.befall(Fault::Cut(LAN, Way::Both));
+    world.run_for(ms(250));
+    for _ in 0..1_000 {
+        world.run_for(ms(1));
+        assert!(waits_until(&world) <= local(&world), "nothing is left to wait for");
+        let heard = world.node(Side::B).expect("runs").status(local(&world)).paths[SERIAL.index()].heard;
+        assert!(
+            heard.is_some_and(|age| age <= ms(115)),
+            "read when it came, not at the next beat: {heard:?}"
+        );
+    }
+}
+
 /// How often jeopardy was said to begin, or to be over, since the story began.
 fn jeopardy_said(world: &World, side: Side, is_on: bool) -> usize {
     world.recorded().filter(|(who, record)| *who == side && **record == Record::Jeopardy(is_on)).count()

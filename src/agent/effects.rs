@@ -9,7 +9,7 @@ use crosswire::pair::{Inability, Trouble};
 use crosswire::quorum::record::{Incident, Record};
 use crosswire::quorum::{Effect, Event};
 use crosswire::resource::Condition;
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use log::{log, warn};
 
 use super::Agent;
@@ -21,6 +21,9 @@ use crate::logger;
 use crate::operator::control::{Answer, LASTS, LostKind};
 use crate::operator::testimony::is_seen;
 use crate::operator::words::{self, ScriptEnd};
+
+/// How long after a piece of a text the next one is waited for.
+const ASIDES_FOR: Span = Span::from_s(2);
 
 impl Agent<'_> {
     pub(super) fn step(&mut self, now: Instant, event: Event<'_>) {
@@ -53,8 +56,12 @@ impl Agent<'_> {
                     port.show_holding(*is_holding);
                 }
             }
-            Effect::Aside(path, Aside::Ask(ask)) => self.lifeline.owe(*path, *ask),
+            Effect::Aside(path, Aside::Ask(ask)) => {
+                self.asides_until = clock::now() + ASIDES_FOR;
+                self.lifeline.owe(*path, *ask);
+            }
             Effect::Aside(_, Aside::Tell(tell)) => {
+                self.asides_until = clock::now() + ASIDES_FOR;
                 if let Some(told) = self.lifeline.hear(clock::now(), tell) {
                     self.take_told(told);
                 }

@@ -41,7 +41,7 @@ use crosswire::quorum::{Effects, Event};
 use crosswire::recorder::Recorder;
 use crosswire::station::Station;
 use crosswire::time::Instant;
-use crosswire::turn::{Step, Turn};
+use crosswire::turn::{Source, Step, Turn};
 use log::warn;
 
 use crate::clock;
@@ -129,6 +129,8 @@ struct Agent<'a> {
     /// In which order all of that happens.
     turn: Turn,
     idleness: Idleness,
+    /// Until then pieces of what the peer's operator or ours has asked may come by a cable, one after the other.
+    asides_until: Instant,
     /// When the agent ends, if its guard is gone: the kernel has let go of everything by then.
     end_at: Instant,
     /// The answer to the operator's last request.
@@ -237,6 +239,7 @@ impl<'a> Agent<'a> {
             is_replaced: false,
             watchdog: None,
             lifeline: Lifeline::default(),
+            asides_until: Instant::ORIGIN,
             end_at: Instant::NEVER,
             reply: None,
             is_done: false,
@@ -297,6 +300,11 @@ impl<'a> Agent<'a> {
         let (began_at, waking) = self.wait();
         self.idleness.note(began_at);
         self.turn.begin(waking);
+        for port in &self.ports {
+            if self.can_wait(began_at, port) {
+                self.turn.read_too(Source::Path(port.id));
+            }
+        }
         loop {
             match self.turn.next(clock::now, self.station.is_stirred()) {
                 Step::Read(source) => self.read(source),

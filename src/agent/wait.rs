@@ -48,19 +48,29 @@ impl Agent<'_> {
         (now, Waking { ready, deadline, woke_at: clock::now() })
     }
 
+    /// Until when this port wakes nobody: it is read whenever something else does.
+    fn waits_until(&self, now: Instant, port: &Port) -> Instant {
+        if now < self.asides_until { Instant::ORIGIN } else { self.station.waits_until(port.id) }
+    }
+
+    pub(super) fn can_wait(&self, now: Instant, port: &Port) -> bool {
+        now < self.waits_until(now, port)
+    }
+
     fn deadline(&self, now: Instant) -> Instant {
         // A guard that gives no sign of life is not asked.
         let retries = self.ports.iter().filter(|_| self.station.is_guard_heard()).map(Port::retry_at);
         let own = [self.station.due_at(now), self.end_at, now + MAX_WAIT];
         let told = [self.limiter.due_at(), logger::due_at(), self.control.due_at(now)];
-        retries.chain(own).chain(told).min().unwrap_or(now)
+        let waiting = self.ports.iter().map(|port| self.waits_until(now, port)).filter(|at| *at > now);
+        retries.chain(own).chain(told).chain(waiting).min().unwrap_or(now)
     }
 
     fn each_descriptor<'a>(&'a self, now: Instant, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {
         if self.end_at == Instant::NEVER {
             each(Source::Guard, self.guard.descriptor());
         }
-        for port in &self.ports {
+        for port in self.ports.iter().filter(|port| !self.can_wait(now, port)) {
             port.descriptor().into_iter().for_each(|descriptor| each(Source::Path(port.id), descriptor));
         }
         self.listeners.iter().for_each(|listener| each(Source::Wire, listener.descriptor.as_fd()));

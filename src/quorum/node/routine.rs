@@ -12,17 +12,30 @@ use super::{Leaving, Node};
 use crate::frame::Beat;
 use crate::frame::message::{GroupReport, Standing};
 use crate::health::{Before, Neighbours, PathState};
-use crate::pair::{GroupId, PathId, Role, Trouble, Word};
+use crate::pair::{GroupId, PathId, PathKind, Role, Trouble, Word};
 use crate::quorum::event::{Event, Said};
 use crate::quorum::group::Group;
 use crate::quorum::succession::Restraint;
 use crate::time::Instant;
+use crate::turn::PROMPT;
 
 impl Node {
     /// This turn has to end with a tick: the pair was not at rest at the last one, or something was heard
     /// since that is no routine.
     pub fn is_stirred(&self) -> bool {
         self.is_stirred
+    }
+
+    /// Until when what this path brings may wait for another waking: a cable that has brought the last beat later
+    /// than another path may wait until the next one is due and has not come there. What is urgent comes by that
+    /// path too, and nothing is judged before everything that waits was read.
+    pub fn waits_until(&self, path: PathId) -> Instant {
+        let is_behind = |path: &&super::Path| {
+            path.detector.kind() == PathKind::Serial && path.detector.quality.lag > PROMPT
+        };
+        let newest = self.newest_frame_at().filter(|_| !self.is_stirred);
+        let due = self.paths.get(path.index()).filter(is_behind).and(newest);
+        due.map_or(Instant::ORIGIN, |at| at + self.pace().fraction(11, 10))
     }
 
     /// A tick now has more to do than to send beats. What is to be judged before the next beat is judged now: it

@@ -32,7 +32,7 @@ impl World {
         if !gateway.does_agent_work() || gateway.is_in_turn() {
             return;
         }
-        gateway.polled = Some(gateway.inbox.ready());
+        gateway.polled = Some(gateway.ready(gateway.clock.local(self.now)));
         self.hold_up(side);
         self.go_on(side);
     }
@@ -44,6 +44,9 @@ impl World {
             let local = gateway.clock.local(self.now);
             if let Some(ready) = gateway.polled.take() {
                 gateway.turn.begin(Waking { ready, deadline: gateway.waits_until, woke_at: local });
+                let paths = self.setup.policy.path_ids().filter(|path| local < gateway.waits_until(*path));
+                let waiting: Vec<PathId> = paths.collect();
+                waiting.into_iter().for_each(|path| gateway.turn.read_too(Source::Path(path)));
             }
             let is_stirred = gateway.agent.as_ref().is_none_or(Brain::is_stirred);
             match gateway.turn.next(|| local, is_stirred) {
@@ -73,7 +76,8 @@ impl World {
     /// Waits until the node's deadline; what came after its source was read is found at once.
     fn wait(&mut self, side: Side) {
         self.schedule_wake(side);
-        if !self.boxes[side.index()].inbox.ready().is_empty() {
+        let gateway = &self.boxes[side.index()];
+        if !gateway.ready(gateway.clock.local(self.now)).is_empty() {
             self.rouse(side);
         }
     }

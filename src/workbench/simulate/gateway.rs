@@ -59,6 +59,14 @@ impl Brain {
         }
     }
 
+    /// As [`crosswire::quorum::Node::waits_until`].
+    pub fn waits_until(&self, path: PathId) -> Instant {
+        match self {
+            Self::Core(station) => station.waits_until(path),
+            Self::Rival(_) => Instant::ORIGIN,
+        }
+    }
+
     /// As [`crosswire::quorum::Node::due_at`].
     pub fn next_deadline(&self, now: Instant) -> Instant {
         match self {
@@ -115,10 +123,12 @@ impl Inbox {
         Self { frames: vec![VecDeque::new(); paths], ..Self::default() }
     }
 
-    /// Where something waits.
-    pub fn ready(&self) -> Ready {
-        let paths =
-            (0..).zip(&self.frames).map(|(number, frames)| (Source::Path(PathId(number)), frames.is_empty()));
+    /// Where something waits that cannot wait longer.
+    pub fn ready(&self, can_wait: impl Fn(PathId) -> bool) -> Ready {
+        let path = |(number, frames): (u8, &VecDeque<Frame>)| {
+            (Source::Path(PathId(number)), frames.is_empty() || can_wait(PathId(number)))
+        };
+        let paths = (0..).zip(&self.frames).map(path);
         let others = [
             (Source::Guard, self.told.is_empty()),
             (Source::Wire, self.packets.is_empty() && self.neighbours.is_empty()),
@@ -325,6 +335,16 @@ impl Gateway {
         (self.is_agent_stopped, self.is_roused, self.is_held_up) = (false, false, false);
         self.polled = None;
         self.hold_up += 1;
+    }
+
+    /// Until when what that path brings may wait, by the box's own clock.
+    pub fn waits_until(&self, path: PathId) -> Instant {
+        self.agent.as_ref().map_or(Instant::ORIGIN, |agent| agent.waits_until(path))
+    }
+
+    /// Where something has arrived that wakes the agent at this local instant.
+    pub fn ready(&self, local: Instant) -> Ready {
+        self.inbox.ready(|path| local < self.waits_until(path))
     }
 
     /// Whether the agent is in its turn and waits for nothing.

@@ -271,7 +271,7 @@ impl World {
             }
             What::Roused => {
                 gateway.is_roused = false;
-                if !gateway.inbox.ready().is_empty() {
+                if !gateway.ready(gateway.clock.local(self.now)).is_empty() {
                     self.agent_turn(side);
                 }
             }
@@ -321,7 +321,10 @@ impl World {
             if let Some(stamp) = stamp {
                 self.note_arrival(side, path, is_serial, &stamp);
             }
-            self.rouse(side);
+            let gateway = &self.boxes[side.index()];
+            if gateway.clock.local(self.now) >= gateway.waits_until(path) {
+                self.rouse(side);
+            }
         }
     }
 
@@ -385,7 +388,9 @@ impl World {
     pub(super) fn schedule_wake(&mut self, side: Side) {
         let gateway = &self.boxes[side.index()];
         let Some(agent) = &gateway.agent else { return };
-        let at = agent.next_deadline(gateway.clock.local(self.now));
+        let local = gateway.clock.local(self.now);
+        let waiting = self.setup.policy.path_ids().map(|path| agent.waits_until(path));
+        let at = waiting.filter(|at| *at > local).fold(agent.next_deadline(local), Instant::min);
         self.boxes[side.index()].waits_until = at;
         if at == Instant::NEVER {
             return;
