@@ -124,8 +124,8 @@ fn a_lan_on_which_beats_are_held_back_speaks_for_nobody_who_has_died_since() {
     }
 }
 
-/// At rest the LAN brings every beat first, and the cable is read when something else wakes the node. A beat that
-/// the LAN does not bring in time is read from the cable as soon as it is there.
+/// At rest the LAN brings every beat first, and the cable is read when something else wakes the node. A beat
+/// that the LAN does not bring in time is read from the cable as soon as it is there.
 #[test]
 fn a_cable_waits_for_the_lan_and_for_no_beat_that_the_lan_has_lost() {
     let mut world = pair(3);

@@ -129,7 +129,7 @@ struct Agent<'a> {
     /// In which order all of that happens.
     turn: Turn,
     idleness: Idleness,
-    /// Until then pieces of what the peer's operator or ours has asked may come by a cable, one after the other.
+    /// Until then more pieces of what an operator has asked, here or there, may come by a cable.
     asides_until: Instant,
     /// When the agent ends, if its guard is gone: the kernel has let go of everything by then.
     end_at: Instant,

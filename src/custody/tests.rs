@@ -331,7 +331,8 @@ fn a_fence_that_is_ordered_again_is_the_same_one() {
     assert_eq!(rig.custody.last_token(), Token(2));
 }
 
-/// An agent that hears nothing for long says that this node cannot serve. What the guard has renewed it hears too.
+/// An agent that hears nothing for long says that this node cannot serve. It hears what the guard has
+/// renewed too.
 #[test]
 fn a_renewal_that_is_confirmed_is_a_sign_of_life() {
     let mut rig = Rig::new(0);

@@ -60,8 +60,8 @@ impl Receiver {
         self.inlets.get(path.index()).map(|inlet| inlet.kind == PathKind::Serial)
     }
 
-    /// Takes bytes of a stream off `rest`, up to the next that has completed something; says what that is. `None`
-    /// if it is nothing.
+    /// Takes bytes of a stream off `rest`, up to the next that has completed something; says what that is.
+    /// `None` if it is nothing.
     pub fn bytes(&mut self, now: Instant, path: PathId, rest: &mut &[u8]) -> Option<Received> {
         let Some(inlet) = self.inlets.get_mut(path.index()) else {
             *rest = &[];

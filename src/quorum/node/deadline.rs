@@ -134,8 +134,8 @@ impl Node {
         beats.fold(self.judge_at, Instant::min)
     }
 
-    /// What was heard is routine, and has put off what the next judgement was named for: if that would wake the node
-    /// before the next beat, it is named anew.
+    /// What was heard is routine, and has put off what the next judgement was named for: if that would wake
+    /// the node before the next beat, it is named anew.
     pub(super) fn put_off_judgement(&mut self, now: Instant) {
         if self.judge_at <= self.expected_by {
             self.judge_at = self.next_judgement(now).0;

@@ -3,9 +3,9 @@
 //! At rest most of what a node hears only puts deadlines off: a beat that says what the last one said, lines
 //! that are as they were, a guard that lives, a lease that was renewed. A turn that brought nothing else ends
 //! without a tick ([`crate::turn`]). The deadline that the last tick has named stays: it is too early at
-//! worst. Whatever is not named here stirs the node, and its turn ends with a tick. For the same reason a tick
-//! that comes for a beat alone, while nothing stirs the node and nothing is to be judged yet, sends the beat and
-//! does no more.
+//! worst. Whatever is not named here stirs the node, and its turn ends with a tick. For the same reason a
+//! tick that comes for a beat alone, while nothing stirs the node and nothing is to be judged yet, sends the
+//! beat and does no more.
 
 use super::vote::Vote;
 use super::{Leaving, Node};
@@ -26,9 +26,9 @@ impl Node {
         self.is_stirred
     }
 
-    /// Until when what this path brings may wait for another waking: a cable that has brought the last beat later
-    /// than another path may wait until the next one is due and has not come there. What is urgent comes by that
-    /// path too, and nothing is judged before everything that waits was read.
+    /// Until when what this path brings may wait for another waking: a cable that has brought the last beat
+    /// later than another path may wait until the next one is due and has not come there. What is urgent comes
+    /// by that path too, and nothing is judged before everything that waits was read.
     pub fn waits_until(&self, path: PathId) -> Instant {
         let is_behind = |path: &&super::Path| {
             path.detector.kind() == PathKind::Serial && path.detector.quality.lag > PROMPT
@@ -38,8 +38,8 @@ impl Node {
         due.map_or(Instant::ORIGIN, |at| at + self.pace().fraction(11, 10))
     }
 
-    /// A tick now has more to do than to send beats. What is to be judged before the next beat is judged now: it
-    /// mostly has been put off since it was named, and would wake the node for nothing.
+    /// A tick now has more to do than to send beats. What is to be judged before the next beat is judged now:
+    /// it mostly has been put off since it was named, and would wake the node for nothing.
     pub(super) fn is_judgement_due(&self, now: Instant) -> bool {
         let is_renewal_due = |group: &Group| now >= self.renews_at(now, group);
         self.is_stirred
