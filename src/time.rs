@@ -86,7 +86,7 @@ impl Span {
     /// `numerator`/`denominator` of this span, rounded down; a `denominator` of 0 counts as 1.
     pub const fn fraction(self, numerator: u64, denominator: u64) -> Self {
         let denominator = if denominator == 0 { 1 } else { denominator };
-        // A processor of 32 bits divides by 64 bits in a loop. What is shorter than an hour hardly needs that.
+        // A processor of 32 bits divides by 64 bits in a loop, which no time below an hour needs.
         if let (Some(us), Some(times), Some(parts)) = (short(self.us), short(numerator), short(denominator))
             && let Some(product) = us.checked_mul(times)
         {

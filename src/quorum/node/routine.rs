@@ -27,8 +27,8 @@ impl Node {
     }
 
     /// Until when what this path brings may wait for another waking: a cable that has brought the last beat
-    /// later than another path may wait until the next one is due and has not come there. What is urgent comes
-    /// by that path too, and nothing is judged before everything that waits was read.
+    /// later than another path may wait until the next one is due and has not come there. What is urgent
+    /// comes by that path too, and nothing is judged before everything that waits was read.
     pub fn waits_until(&self, path: PathId) -> Instant {
         let is_behind = |path: &&super::Path| {
             path.detector.kind() == PathKind::Serial && path.detector.quality.lag > PROMPT
