@@ -58,12 +58,20 @@ impl Agent<'_> {
     }
 
     fn deadline(&self, now: Instant) -> Instant {
-        // A guard that gives no sign of life is not asked.
-        let retries = self.ports.iter().filter(|_| self.station.is_guard_heard()).map(Port::retry_at);
-        let own = [self.station.due_at(now), self.end_at, now + MAX_WAIT];
-        let told = [self.limiter.due_at(), logger::due_at(), self.control.due_at(now)];
-        let waiting = self.ports.iter().map(|port| self.waits_until(now, port)).filter(|at| *at > now);
-        retries.chain(own).chain(told).chain(waiting).min().unwrap_or(now)
+        let (own, told) = (self.station.due_at(now), self.control.due_at(now));
+        let each = [own, told, self.end_at, self.limiter.due_at(), logger::due_at()];
+        let mut earliest = each.into_iter().fold(now + MAX_WAIT, Instant::min);
+        for port in &self.ports {
+            // A guard that gives no sign of life is not asked.
+            if self.station.is_guard_heard() {
+                earliest = earliest.min(port.retry_at());
+            }
+            let waits_until = self.waits_until(now, port);
+            if now < waits_until {
+                earliest = earliest.min(waits_until);
+            }
+        }
+        earliest
     }
 
     fn each_descriptor<'a>(&'a self, now: Instant, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {

@@ -37,7 +37,7 @@ impl Guard<'_> {
         }
         // There is room for many effects, and mostly there are one or two: the room itself is never moved.
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.extend(&effects);
+        effects.iter().for_each(|effect| waiting.push_back(*effect));
         while let Some(effect) = waiting.pop_front() {
             let events = match (self.fate(effect), effect) {
                 (InShadow::CarriedOut, Effect::Renew(..)) => self.renew(effect, &mut waiting),
@@ -51,7 +51,7 @@ impl Guard<'_> {
             for event in events {
                 let mut effects = Effects::new();
                 self.custody.step(now(), event, &mut effects);
-                waiting.extend(&effects);
+                effects.iter().for_each(|effect| waiting.push_back(*effect));
             }
         }
         self.waiting = waiting;

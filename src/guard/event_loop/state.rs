@@ -147,7 +147,9 @@ impl<'a> Guard<'a> {
             lock,
             upgrade: None,
         };
-        if let Some((carried, fitted)) = carried {
+        if cfg!(feature = "upgrade")
+            && let Some((carried, fitted)) = carried
+        {
             guard.take_over(&carried, fitted)?;
             return Ok(guard);
         }
