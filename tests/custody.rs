@@ -204,3 +204,45 @@ fn an_order_to_let_go_is_repeated_until_a_guard_that_hung_has_it() {
     assert!(took <= ms(1_100), "{took}");
     assert_never_wrong(&world);
 }
+
+#[test]
+fn a_program_that_is_executed_in_place_serves_on_and_its_peer_takes_over_when_it_dies() {
+    let mut world = pair(with_scripts(SafetyRule::Probe));
+    for side in [Side::A, Side::B] {
+        let (agent, executed_at) = (world.gateway(side).agent_run, world.now());
+        world.befall(Fault::Upgrade(side));
+        while world.now().since(executed_at) < Span::from_s(2) {
+            world.run_for(ms(1));
+            assert_eq!((world.holders(GATEWAY), runs_on(&world, Side::A)), (vec![Side::A], true));
+            assert!(!runs_on(&world, Side::B));
+        }
+        assert_eq!(world.gateway(side).agent_run, agent + 1, "another agent goes on");
+    }
+    world.befall(Fault::PowerCut(Side::A));
+    assert!(world.run_until(Span::from_s(5), |world| world.holds(Side::B, GATEWAY)).is_some());
+    assert_never_wrong(&world);
+}
+
+/// It leaves its group, its scripts and its addresses as a daemon that is killed at any other time.
+#[test]
+fn a_program_that_dies_while_it_is_executed_in_place_is_replaced() {
+    for after in [0, 1, 5, 20, 60, 150] {
+        let mut world = pair(with_scripts(SafetyRule::Lease));
+        world.befall(Fault::Upgrade(Side::A));
+        world.run_for(ms(after));
+        world.befall(Fault::Kill(Side::A));
+        let is_taken = |world: &World| world.holders(GATEWAY) == [Side::B] && runs_on(world, Side::B);
+        assert!(world.run_until(Span::from_s(10), is_taken).is_some(), "{after} ms");
+        assert_never_wrong(&world);
+    }
+}
+
+#[test]
+fn nothing_is_executed_while_a_script_cannot_be_stopped() {
+    let mut world = stuck();
+    let agent = world.gateway(Side::A).agent_run;
+    world.befall(Fault::Upgrade(Side::A));
+    world.run_for(Span::from_s(1));
+    assert_eq!(world.gateway(Side::A).agent_run, agent);
+    assert_released_once_it_stops(world);
+}

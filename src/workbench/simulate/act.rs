@@ -59,6 +59,11 @@ impl World {
                 self.boxes[side.index()].digest = digest;
                 self.reload(side);
             }
+            Fault::Upgrade(side) => self.upgrade(side),
+            Fault::UpgradeTo(side, digest) => {
+                self.boxes[side.index()].digest = digest;
+                self.upgrade(side);
+            }
             Fault::HangAgent(side) => self.stop_agent(side),
             Fault::HangGuard(side) => self.stop_guard(side),
             Fault::Hang(side) => {

@@ -72,6 +72,10 @@ pub enum Fault {
     Reload(Side),
     /// The file is replaced by the one of this checksum, and read anew.
     ReloadTo(Side, u8),
+    /// The program is executed anew in the daemon's place, if that is at rest.
+    Upgrade(Side),
+    /// The same with the file of this checksum.
+    UpgradeTo(Side, u8),
     /// SIGSTOP of the agent.
     HangAgent(Side),
     /// SIGSTOP of the guard.

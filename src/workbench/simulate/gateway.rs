@@ -15,7 +15,7 @@ use crosswire::vote::wire::REPLY_BYTES;
 
 use super::clock::Clock;
 use super::fault::WitnessId;
-use super::guard::{Guard, Kernel, Told};
+use super::guard::{Guard, Kernel, Started, Told};
 use super::rival::Rival;
 use super::setup::Setup;
 use super::wire::{Frame, Mark};
@@ -257,7 +257,7 @@ pub struct Gateway {
     /// See `key`.
     pub digest: u8,
     /// With what the present run was started.
-    pub started_with: (u8, u8, u8),
+    pub started_with: Started,
     /// The number of the socket pair between guard and agent.
     pub link: u32,
     /// It has power.

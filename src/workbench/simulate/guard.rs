@@ -9,6 +9,9 @@ use crosswire::quorum::succession::Differences;
 use crosswire::resource::{Condition, Fault, Outcome, Token};
 use crosswire::time::Instant;
 
+/// With what a daemon was started: key, pair and checksum of the file.
+pub type Started = (u8, u8, u8);
+
 /// One run of the guard.
 #[derive(Clone)]
 pub struct Guard {
@@ -30,6 +33,10 @@ pub struct Guard {
     pub deposit: Vec<u8>,
     /// What reloads have changed since that deposit.
     pub differences: Differences,
+    /// The daemon is to be executed anew in its place, with what its file says by then.
+    pub upgrade: Option<Started>,
+    /// That is under way until then (true time), and nothing else happens in this process.
+    pub execution: Option<(Started, Instant)>,
     /// When the loop wants to wake up (true time), and by the box's own clock.
     pub wakes_at: (Instant, Instant),
     /// An agent is being started.
@@ -53,11 +60,18 @@ impl Guard {
             fenced: None,
             deposit: Vec::new(),
             differences: Differences::default(),
+            upgrade: None,
+            execution: None,
             wakes_at: (Instant::NEVER, Instant::NEVER),
             is_forking: false,
             is_agent_there: true,
             is_stop_asked: false,
         }
+    }
+
+    /// It may read its file anew, or be executed anew.
+    pub fn is_free_to_reload(&self) -> bool {
+        self.upgrade.is_none() && self.execution.is_none() && self.custody.may_reload()
     }
 }
 

@@ -7,7 +7,7 @@ use crosswire::custody::orders::group_of;
 use crosswire::custody::{Action, Effect, Effects, End, Event, Word};
 use crosswire::pair::{GroupId, PathKind, Side};
 use crosswire::quorum::succession::Differences;
-use crosswire::quorum::timing::{self, LIFETIME_SLIP};
+use crosswire::quorum::timing::LIFETIME_SLIP;
 use crosswire::resource::{Fault, Outcome};
 use crosswire::time::{Instant, Span};
 
@@ -42,10 +42,10 @@ impl World {
         let is_up = self.boxes[side.index()].is_up();
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         guard.is_turn_due = false;
-        if guard.is_stopped || !is_up {
+        if guard.is_stopped || !is_up || self.is_being_executed(side) {
             return;
         }
-        let wanted = guard.wakes_at.1;
+        let wanted = self.boxes[side.index()].guard.as_ref().map_or(Instant::NEVER, |guard| guard.wakes_at.1);
         self.guard_hears(side, Event::Woke(wanted));
         self.hear_ended_scripts(side);
         self.hear_fence(side);
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    fn hear_said(&mut self, side: Side) {
+    pub(super) fn hear_said(&mut self, side: Side) {
         while let Some((word, deposit)) =
             self.boxes[side.index()].guard.as_mut().and_then(|guard| guard.said.pop_front())
         {
@@ -113,7 +113,8 @@ impl World {
     /// Something happened; does what follows from it until nothing does.
     pub(super) fn guard_hears(&mut self, side: Side, event: Event<'_>) {
         let local = self.boxes[side.index()].clock.local(self.now);
-        let Some(guard) = &mut self.boxes[side.index()].guard else { return };
+        let guard = &mut self.boxes[side.index()].guard;
+        let Some(guard) = guard.as_mut().filter(|guard| guard.execution.is_none()) else { return };
         let mut effects = Effects::new();
         guard.custody.step(local, event, &mut effects);
         let mut waiting: VecDeque<Effect> = effects.into_iter().collect();
@@ -155,7 +156,7 @@ impl World {
                 self.set_held(side, group, None);
                 return Some(Event::Removed(group, Ok(())));
             }
-            Effect::StartAgent { is_in_place, .. } => return Some(self.start_agent(side, is_in_place)),
+            Effect::StartAgent { is_in_place, .. } => return self.start_agent(side, is_in_place),
             Effect::Run(group, script, action, _) => self.run_script(side, group, (script, action)),
             Effect::Interrupt(group) => self.interrupt_script(side, group),
             Effect::Announce(group) => self.announce(side, group),
@@ -402,37 +403,6 @@ impl World {
         *known = !gateway.services[run.group.index()].is_empty() && (*known || is_unstopped);
         if let Some(guard) = &mut gateway.guard {
             guard.ended.push_back((run.group, end));
-            self.guard_turn(side);
-        }
-    }
-
-    /// Reads the configuration anew. That is refused if a change needs a restart, or if custody says that it
-    /// is not the time.
-    pub(super) fn reload(&mut self, side: Side) {
-        let gateway = &self.boxes[side.index()];
-        let (old, new) = (gateway.started_with, (gateway.key, gateway.pair, gateway.digest));
-        let is_petted_too_seldom = self.setup.watchdog.is_some()
-            && timing::is_petted_too_seldom(self.setup.file(old.2), self.setup.file(new.2));
-        if !gateway.does_guard_work()
-            || old.1 != new.1
-            || !self.setup.have_same_groups(old.2, new.2)
-            || is_petted_too_seldom
-        {
-            return;
-        }
-        self.hear_said(side);
-        let (before, after) = (self.setup.file(old.2), self.setup.file(new.2));
-        let differences = Differences {
-            has_other_witnesses: before.witnesses != after.witnesses,
-            has_other_vote: before.has_vote != after.has_vote,
-            ..Differences::default()
-        };
-        let plan = self.setup.custody_plan(new.2);
-        let gateway = &mut self.boxes[side.index()];
-        if let Some(guard) = gateway.guard.as_mut().filter(|guard| guard.custody.may_reload()) {
-            guard.differences.add(differences);
-            gateway.started_with = new;
-            self.guard_hears(side, Event::Reloaded(&plan));
             self.guard_turn(side);
         }
     }

@@ -32,6 +32,7 @@ mod lines;
 pub mod many;
 mod neighbours;
 mod observe;
+mod reload;
 pub mod rival;
 pub mod schedule;
 pub mod script;

@@ -281,9 +281,12 @@ pub fn random_fault(setup: &Setup, chance: &mut Chance) -> Fault {
     let side = chance.pick(&SIDES);
     let groups: Vec<GroupId> = setup.policy.group_ids().take(MAX_GROUPS).collect();
     let group = chance.pick(&groups);
-    match chance.below(106) {
+    match chance.below(108) {
         100..=101 => Fault::Respawn(side),
         102 => chance.pick(&[Fault::Reload(side), Fault::ReloadTo(side, 1), Fault::ReloadTo(side, 2)]),
+        106..=107 => {
+            chance.pick(&[Fault::Upgrade(side), Fault::UpgradeTo(side, 1), Fault::UpgradeTo(side, 2)])
+        }
         103 => Fault::BadStops(side),
         104 => Fault::HangGuard(side),
         105 => Fault::SlowScripts(side, Span::from_ms(chance.below(3_000))),

@@ -90,8 +90,12 @@ impl World {
         self.schedule_guard(side);
     }
 
-    /// A child that will be an agent: it is given what the guard has in hand now.
-    pub(super) fn start_agent(&mut self, side: Side, is_in_place: bool) -> custody::Event<'static> {
+    /// A child that will be an agent: it is given what the guard has in hand now. If an upgrade is on its
+    /// way, the program is executed instead.
+    pub(super) fn start_agent(&mut self, side: Side, is_in_place: bool) -> Option<custody::Event<'static>> {
+        if self.execute_upgrade(side) {
+            return None;
+        }
         let (least, most) = FORK_TAKES;
         let more = Span::from_us(self.chance.below(most.saturating_sub(least).as_us() + 1));
         let holdings = self.holdings_of(side);
@@ -99,7 +103,7 @@ impl World {
         gateway.link += 1;
         let link = gateway.link;
         gateway.inbox.told.clear();
-        let Some(guard) = &mut gateway.guard else { return custody::Event::AgentNotStarted };
+        let guard = gateway.guard.as_mut()?;
         if !is_in_place {
             guard.deposit.clear();
         }
@@ -115,7 +119,7 @@ impl World {
             self.set_held(side, group, None);
         }
         self.schedule(least + more, side, run, What::AgentBegins(link, Box::new(succession)));
-        custody::Event::AgentStarted
+        Some(custody::Event::AgentStarted)
     }
 
     /// The child has become an agent.
