@@ -31,6 +31,8 @@ mod request;
 pub mod run;
 #[cfg(feature = "workbench")]
 pub mod simulate;
+#[cfg(feature = "workbench")]
+mod simulate_picture;
 mod standby;
 pub mod status;
 mod status_watch;

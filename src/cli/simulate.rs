@@ -2,15 +2,17 @@
 //! everything.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::pair::Side;
 
 use super::option::{flag, option, options};
+use super::simulate_picture::draw;
 use crate::operator::exit::{Exit, complain};
 use crate::operator::{recording, words};
 use crate::settings::{GroupSettings, PathDevice, Settings};
+use crate::workbench::simulate::clock::BEGINNING;
 use crate::workbench::simulate::fault_text::Names;
 use crate::workbench::simulate::schedule::Schedule;
 use crate::workbench::simulate::script::Script;
@@ -36,7 +38,7 @@ options! {
         fleet: Option<u64> = option("--fleet", "PAIRS"),
         /// How many years each pair of the fleet lives
         years: u64 = option("--years", "N").or("10"),
-        /// Where the fleet's drawing goes
+        /// Draw the fleet, a trace or a script
         svg: Option<PathBuf> = option("--svg", "FILE"),
         /// Measure speed
         bench: bool = flag("--bench"),
@@ -61,7 +63,7 @@ pub fn run(options: &SimulateOptions, out: &mut impl Write) -> Exit {
 
 fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> {
     if let Some(file) = &options.replay {
-        return replay(file, out);
+        return replay(file, options.svg.as_deref(), out);
     }
     if let Some(depth) = options.exhaustive {
         return run_exhaustive(depth, out);
@@ -92,7 +94,7 @@ fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> 
         return Ok(Exit::Done);
     }
     match (&options.config, &options.script) {
-        (Some(config), Some(script)) => play(config, script, out),
+        (Some(config), Some(script)) => play((config, script), options.svg.as_deref(), out),
         (None, None) if options.faults.or(options.seed).is_none() => {
             let what = "crosswire: simulate: say what: --faults N, --replay FILE, --exhaustive DEPTH, \
                 --fleet PAIRS, or --config FILE \
@@ -150,7 +152,7 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
     Ok(Exit::Refused)
 }
 
-fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
+fn replay(file: &Path, svg: Option<&Path>, out: &mut impl Write) -> io::Result<Exit> {
     let bytes = std::fs::read(file)?;
     if recording::is_one(&bytes) {
         return super::replay::replay(file, &bytes, out);
@@ -168,7 +170,11 @@ fn replay(file: &PathBuf, out: &mut impl Write) -> io::Result<Exit> {
     let outcome = trace.schedule.run_in(&mut world);
     let names = trace.schedule.setup.names();
     let lines = world.story.take().unwrap_or_default().lines;
-    write_story(&lines, &names, &SIDES.map(|side| words_between(&names, side)), out)?;
+    let words = SIDES.map(|side| words_between(&names, side));
+    write_story(&lines, &names, &words, out)?;
+    if let Some(svg) = svg {
+        draw(svg, (&lines, world.now().since(BEGINNING)), &names, &words)?;
+    }
     match &outcome.violation {
         Some(violation) => writeln!(out, "{}: {}", violation.rule, violation.text)?,
         None => writeln!(out, "No invariant is broken.")?,
@@ -222,7 +228,7 @@ fn search(universe: &exhaustive::Universe, depth: usize, out: &mut impl Write) -
     Ok(Exit::Refused)
 }
 
-fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write) -> io::Result<Exit> {
+fn play((config, script): (&Path, &Path), svg: Option<&Path>, out: &mut impl Write) -> io::Result<Exit> {
     let (settings, peer) = match load_both(config) {
         Ok(both) => both,
         Err(errors) => {
@@ -248,6 +254,9 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
     let words = [words_of(&settings), words_of(&peer)];
     write_story(&timeline, &names, &words, out)?;
     writeln!(out, "{}  the end", seconds(parsed.until))?;
+    if let Some(svg) = svg {
+        draw(svg, (&timeline, parsed.until), &names, &words)?;
+    }
     match &world.watch.violation {
         Some(violation) => {
             writeln!(out, "\nThis must not be, please report it: {}: {}", violation.rule, violation.text)?
@@ -258,7 +267,7 @@ fn play(config: &std::path::Path, script: &std::path::Path, out: &mut impl Write
 }
 
 /// The same file as both boxes read it: that of side A first.
-fn load_both(config: &std::path::Path) -> Result<(Settings, Settings), Vec<crate::settings::ConfigError>> {
+fn load_both(config: &Path) -> Result<(Settings, Settings), Vec<crate::settings::ConfigError>> {
     Ok((Settings::load_as(config, Side::A)?, Settings::load_as(config, Side::B)?))
 }
 

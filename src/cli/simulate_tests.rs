@@ -301,7 +301,8 @@ fn no_story_of_a_file_that_ever_failed_fails_again() {
         let script = entry.expect("readable").path();
         if script.extension().is_some_and(|extension| extension == "story") {
             let mut told = Vec::new();
-            let exit = play(&script.with_extension("toml"), &script, &mut told).expect("memory takes all");
+            let exit =
+                play((&script.with_extension("toml"), &script), None, &mut told).expect("memory takes all");
             let (told, text) =
                 (String::from_utf8_lossy(&told), std::fs::read_to_string(&script).expect("a story"));
             assert!(exit == Exit::Done && keeps_its_promise(&text, &told), "{}:\n{told}", script.display());

@@ -186,7 +186,8 @@ fn draw(history: &History, (memory, at): (&Memory, Option<Span>), file: &Path) -
     let entries: Vec<_> = memory.own().filter(|(age, ..)| at.is_none_or(|at| *age + AROUND >= at)).gather();
     let marked = headline(&entries, &history.node, &names);
     let marked = marked.as_ref().map(|headline| (headline.index, headline.said.as_str()));
-    let drawn = picture::svg(&entries, marked, &history.node, &names);
+    let seen = picture::OnRecord { me: &history.node, entries: &entries, names: &names };
+    let drawn = picture::svg(seen, marked);
     match std::fs::write(file, drawn) {
         Ok(()) => Exit::Done,
         Err(error) => complain(Exit::Refused, false, &format_args!("{}: {error}", file.display())),

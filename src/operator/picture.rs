@@ -1,6 +1,6 @@
 //! `why --svg`: an incident as a picture. It has a lane for each path and its modem lines, for the peer and
 //! for each group, and marks the moment that the first line of `why` is about. It is readable on light paper
-//! and on a dark screen.
+//! and on a dark screen. A run of the simulator is drawn likewise, with the lanes of both nodes.
 
 use std::fmt::{self, Write as _};
 
@@ -22,6 +22,8 @@ const BAR: u64 = 22;
 /// What is shown before and after the marked moment.
 const BEFORE: Span = Span::from_s(10);
 const AFTER: Span = Span::from_s(10);
+/// More marks of time than these are hard to read.
+const MAX_STEPS: u64 = 12;
 
 /// Colours by what a state means; a dark screen has its own.
 const STYLE: &str = "\
@@ -35,20 +37,40 @@ const STYLE: &str = "\
 /// One state of a lane: how long ago it began, its name, and its colour.
 type Turn = (Span, &'static str, &'static str);
 
+/// What one node has on record, and what it calls things.
+#[derive(Clone, Copy)]
+pub struct OnRecord<'a> {
+    pub me: &'a str,
+    pub entries: &'a [Entry],
+    pub names: &'a Names,
+}
+
 /// The picture of all entries round the one at `marked`, with its headline.
-pub fn svg(entries: &[Entry], marked: Option<(usize, &str)>, me: &str, names: &Names) -> String {
+pub fn svg(seen: OnRecord<'_>, marked: Option<(usize, &str)>) -> String {
+    let OnRecord { entries, .. } = seen;
     let at =
         marked.and_then(|(index, _)| entries.get(index)).or(entries.last()).map_or(AFTER, |(age, ..)| *age);
     let window = Window { from: at + BEFORE, to: at.saturating_sub(AFTER), marked: at };
-    let lanes = lanes(entries, me, names);
+    draw(&window, &lanes(seen, ""), marked.map_or("", |(_, headline)| headline))
+}
+
+/// The picture of a run that has taken so long, as both nodes saw it, with what befell them so long ago, at
+/// `marked`.
+#[cfg(feature = "workbench")]
+pub fn of_run(both: [OnRecord<'_>; 2], took: Span, (marked, what): (Span, &str)) -> String {
+    let each = both.map(|seen| lanes(seen, &format!("{}: ", seen.me)));
+    draw(&Window { from: took, to: Span::ZERO, marked }, &each.concat(), what)
+}
+
+fn draw(window: &Window, lanes: &[(String, Vec<Turn>)], headline: &str) -> String {
     let mut out = String::new();
     // Writing into memory cannot fail.
-    let _ = window.write(&lanes, marked.map_or("", |(_, headline)| headline), &mut out);
+    let _ = window.write(lanes, headline, &mut out);
     out
 }
 
 /// Name and states of each lane, the oldest first.
-fn lanes(entries: &[Entry], me: &str, names: &Names) -> Vec<(String, Vec<Turn>)> {
+fn lanes(OnRecord { entries, me, names }: OnRecord<'_>, prefix: &str) -> Vec<(String, Vec<Turn>)> {
     let paths = (0u8..).map(PathId).zip(&names.paths);
     let groups = (0u8..).map(GroupId).zip(&names.groups);
     let mut lanes: Vec<(String, Vec<Turn>)> = Vec::new();
@@ -77,7 +99,7 @@ fn lanes(entries: &[Entry], me: &str, names: &Names) -> Vec<(String, Vec<Turn>)>
     ));
     for (id, name) in groups {
         lanes.push((
-            format!("{name} on {me}"),
+            if prefix.is_empty() { format!("{name} on {me}") } else { name.clone() },
             turns(entries, |record| match record {
                 Record::Role { group, from, to } if *group == id => Some((role_turn(*from), role_turn(*to))),
                 _ => None,
@@ -86,6 +108,7 @@ fn lanes(entries: &[Entry], me: &str, names: &Names) -> Vec<(String, Vec<Turn>)>
     }
     // Ports without modem lines and LANs have no such lane.
     lanes.retain(|(name, turns)| !turns.is_empty() || !name.ends_with(": lines"));
+    lanes.iter_mut().for_each(|(name, _)| name.insert_str(0, prefix));
     lanes
 }
 
@@ -170,9 +193,7 @@ impl Window {
              <style>{STYLE}</style>\n<text x=\"10\" y=\"26\" font-weight=\"bold\">{0}</text>",
             escaped(headline)
         )?;
-        let seconds = self.from.saturating_sub(self.to).as_us() / 1_000_000;
-        for second in (0..=seconds).step_by(2) {
-            let age = self.from.saturating_sub(Span::from_s(second));
+        for age in self.marks_of_time() {
             let x = self.x(age);
             writeln!(out, "<line class=\"tick\" x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{bottom}\"/>", TOP - 8)?;
             let label = relative(age, self.marked);
@@ -193,6 +214,16 @@ impl Window {
             bottom + 10
         )?;
         writeln!(out, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">decided</text>\n</svg>", bottom + 26)
+    }
+
+    /// So long ago; one of them is the marked moment.
+    fn marks_of_time(&self) -> impl Iterator<Item = Span> {
+        let step = Span::from_s(step_s(self.from.saturating_sub(self.to).as_us() / 1_000_000));
+        let before = self.from.saturating_sub(self.marked).as_us() / step.as_us();
+        let first = self.marked + step.fraction(before, 1);
+        let next = move |age: &Span| (*age >= step).then(|| age.saturating_sub(step));
+        let to = self.to;
+        std::iter::successors(Some(first), next).take_while(move |age| *age >= to)
     }
 
     fn write_lane(&self, y: u64, name: &str, turns: &[Turn], out: &mut String) -> fmt::Result {
@@ -226,6 +257,12 @@ impl Window {
         }
         Ok(())
     }
+}
+
+/// How far apart marks of time are, in seconds, where so many are shown.
+fn step_s(seconds: u64) -> u64 {
+    let steps = [2, 5, 10, 30, 60, 300, 600, 1_800, 3_600];
+    steps.into_iter().find(|step| seconds / step <= MAX_STEPS).unwrap_or(86_400)
 }
 
 /// How long before or after the marked moment.
@@ -269,7 +306,8 @@ mod tests {
             key_file: String::new(),
             is_shadow: false,
         };
-        let drawn = svg(&entries, Some((4, "gw2 took a<b over")), "gw2", &names);
+        let seen = OnRecord { me: "gw2", entries: &entries, names: &names };
+        let drawn = svg(seen, Some((4, "gw2 took a<b over")));
         for lane in [">serial<", ">serial: lines<", ">lan<", ">gw1<", ">a&lt;b on gw2<"] {
             assert!(drawn.contains(lane), "{lane}: {drawn}");
         }
@@ -286,6 +324,25 @@ mod tests {
         }
         assert!(!drawn.contains("lan: lines"), "a LAN has none");
         assert_eq!(drawn.matches("<g>").count(), drawn.matches("</g>").count());
-        assert!(svg(&[], None, "gw2", &names).ends_with("</svg>\n"), "nothing has happened yet");
+        let nothing = OnRecord { entries: &[], ..seen };
+        assert!(svg(nothing, None).ends_with("</svg>\n"), "nothing has happened yet");
+        #[cfg(feature = "workbench")]
+        assert_both_are_drawn(seen, nothing);
+    }
+
+    #[cfg(feature = "workbench")]
+    fn assert_both_are_drawn(seen: OnRecord<'_>, nothing: OnRecord<'_>) {
+        let s = Span::from_s;
+        let both = of_run([OnRecord { me: "gw1", ..nothing }, seen], s(700), (s(31), "power-cut gw1"));
+        for lane in [
+            ">gw1: lan<",
+            ">gw2: lan<",
+            ">gw2: a&lt;b<",
+            ">power-cut gw1<",
+            ">-600 s<",
+            ">gw2: a&lt;b: active<",
+        ] {
+            assert!(both.contains(lane), "{lane}: {both}");
+        }
     }
 }

@@ -205,11 +205,14 @@ fn assert_as_required(document: &Value) {
 fn the_demo_shows_every_row_as_required_and_leaves_nothing() {
     let _turn = take_turn();
     fair::when_the_machine_has_time(|| {
-        let mut demo = Demo::start(&["--json"]);
+        let drawn = tempfile::NamedTempFile::new().unwrap();
+        let mut demo = Demo::start(&["--json", "--svg", drawn.path().to_str().unwrap()]);
         demo.wait_for_daemons();
         let (status, stdout, stderr) = demo.finish(WHOLE);
         println!("{stdout}");
         demo.assert_nothing_is_left();
+        let drawn = fs::read_to_string(drawn.path()).unwrap();
+        assert!(drawn.contains(">active<") && drawn.contains(">dead<"), "the power cut is drawn: {drawn}");
         let document: Value = serde_json::from_str(&stdout).expect("one JSON document and nothing else");
         assert_as_required(&document);
         assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));

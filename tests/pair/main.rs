@@ -44,6 +44,7 @@ mod networks;
 mod notify;
 mod paths;
 mod peer;
+mod pictures;
 mod planned;
 mod port;
 mod power;

@@ -17,6 +17,7 @@ mod view;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 
 use crosswire::time::Span;
 
@@ -29,7 +30,7 @@ use stage::{Stage, Stop};
 
 /// Plays the demo; true if everything was as required. The calling process must have no other thread: without
 /// root it starts itself again inside a user namespace.
-pub fn run(is_json: bool, out: &mut dyn Write) -> bool {
+pub fn run(is_json: bool, svg: Option<&Path>, out: &mut dyn Write) -> bool {
     let mut screen = Screen::new(is_json, out);
     let mut report = Report {
         rows: Vec::new(),
@@ -41,7 +42,7 @@ pub fn run(is_json: bool, out: &mut dyn Write) -> bool {
     };
     let ready = become_able().and_then(|()| tidy::prepare());
     let picture = match ready {
-        Ok(()) => play(&mut screen, &mut report),
+        Ok(()) => play(&mut screen, svg, &mut report),
         Err(error) => {
             report.error = Some(error.to_string());
             Vec::new()
@@ -60,7 +61,7 @@ fn become_able() -> io::Result<()> {
 }
 
 /// Plays on a stage that is gone when this returns; returns the last picture.
-fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
+fn play(screen: &mut Screen<'_>, svg: Option<&Path>, report: &mut Report) -> Vec<String> {
     let mut stage = match Stage::new(screen) {
         Ok(stage) => stage,
         Err(error) => {
@@ -70,6 +71,9 @@ fn play(screen: &mut Screen<'_>, report: &mut Report) -> Vec<String> {
     };
     let played = stage.play(&mut report.rows);
     report.took = stage.elapsed();
+    if let Some(Err(error)) = svg.map(|file| stage.draw(file)) {
+        report.error = Some(error.to_string());
+    }
     match stage.overlap() {
         Ok(overlap) => report.overlap = overlap,
         Err(error) => report.error = Some(error.to_string()),

@@ -3,7 +3,7 @@
 
 use std::env;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -105,6 +105,14 @@ impl<'s, 'out> Stage<'s, 'out> {
     /// What both daemons have written.
     pub(super) fn story(&self) -> String {
         self.lab.story()
+    }
+
+    /// Has the node that serves draw what it knows.
+    pub(super) fn draw(&self, file: &Path) -> io::Result<()> {
+        let mut command = self.lab.command(self.view.holder().unwrap_or(Side::A), &["why"])?;
+        command.arg("--svg").arg(absolute(file)?).stdin(Stdio::null());
+        let has_drawn = self.lab.spawn(command)?.wait()?.success();
+        if has_drawn { Ok(()) } else { Err(io::Error::other(format!("{}: not drawn", file.display()))) }
     }
 
     /// How long both kernels held the VIP at once, in all.
