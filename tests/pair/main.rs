@@ -28,6 +28,7 @@ mod families;
 mod floods;
 mod frozen;
 mod howto;
+mod imports;
 mod incidents;
 mod interfaces;
 mod journal;
