@@ -380,9 +380,7 @@ fn could(report: &Report) -> String {
     let is_new = |group: &GroupStatus| group.unserved.or(group.peer_unable).or(group.unable).is_some();
     if report.node.groups.iter().any(is_new) {
         let changed = groups(report, |_, group| is_new(group));
-        let have =
-            if report.node.groups.iter().filter(|group| is_new(group)).count() > 1 { "have" } else { "has" };
-        return format!("{changed} {have} just changed: look again in a second");
+        return format!("{changed} changed just now: look again in a second");
     }
     let is_held_here = |group: &GroupStatus| group.role.is_holding();
     let held_here = report.node.groups.iter().filter(|group| is_held_here(group)).count();

@@ -275,7 +275,7 @@ const CASES: [Case; 30] = [
         |r| r.node.groups[0].peer_unable = HICCUP,
         0,
         "well",
-        "gw1 serves gateway; gateway has just changed: look again in a second",
+        "gw1 serves gateway; gateway changed just now: look again in a second",
     ),
     (
         Role::Backup,

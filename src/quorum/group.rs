@@ -34,6 +34,10 @@ pub const CLAIM_SHOWN: Span = Span::from_s(60);
 pub const REPEAT_AFTER: Span = Span::from_s(1);
 /// How long an operator's request stands before it lapses.
 pub const WISH_LASTS: Span = Span::from_s(10);
+/// So many hasty wishes of the peer cost nothing: an operator tries a pair.
+const FREE_WISHES: u8 = 3;
+/// Further ones are so far apart. The request behind one stands for longer.
+const HASTY_WAIT: Span = Span::from_s(5);
 /// A group that was served this long has stopped flapping.
 pub const STEADY_AFTER: Span = Span::from_s(3_600);
 /// A failback waits at most two to the power of this times its setting.
@@ -84,6 +88,8 @@ pub struct Group {
     pub lease_until: Instant,
     /// How many times in a row the peer did not take what was let go for it.
     pub unused_offers: u8,
+    /// How many times the peer has asked for what was hardly served here, since it was last served for long.
+    pub hasty_wishes: u8,
     /// The peer says that it has let the group go.
     pub has_peer_yielded: bool,
     /// The release on its way is for the peer.
@@ -165,6 +171,7 @@ impl Default for Group {
             timers: Timers::default(),
             lease_until: Instant::NEVER,
             unused_offers: 0,
+            hasty_wishes: 0,
             has_peer_yielded: false,
             is_offering: false,
             is_failing: false,
@@ -339,15 +346,33 @@ impl Group {
         self.unused_offers = self.unused_offers.saturating_add(1).min(MAX_FLAPS);
     }
 
-    /// It was lost without a plan, or by what the peer said if `is_peers_doing`. The first loss costs
+    /// The peer holds what was let go for it. What it asks for hastily waits all the same.
+    pub fn note_taken_offer(&mut self) {
+        self.unused_offers = 0;
+        if self.hasty_wishes <= FREE_WISHES {
+            self.timers.stop(Timer::NextOffer);
+        }
+    }
+
+    /// It was lost without a plan, and by what the peer said if `is_peers_doing`. The first such loss costs
     /// nothing; each further one keeps this node from taking it on the peer's word for twice as long as the
-    /// last, so that no peer makes it go to and fro.
+    /// last, so that no peer makes it go to and fro. What somebody has asked for is no loss: a restraint that
+    /// came of it would leave nobody serving after the next move that is asked for.
     pub fn note_loss(&mut self, now: Instant, is_peers_doing: bool, dead_after: Span) {
         if is_peers_doing && self.flaps > 0 {
             let wait = dead_after.fraction(1u64.wrapping_shl(u32::from(self.flaps)), 1);
             self.timers.set(Timer::Unsteady, now + wait);
         }
         self.flaps = self.flaps.saturating_add(1).min(MAX_FLAPS);
+    }
+
+    /// The peer has asked for what was hardly served here. After some such wishes each next one waits, while
+    /// it is served here, so that no peer makes it go to and fro without end.
+    pub fn note_hasty_wish(&mut self, now: Instant) {
+        self.hasty_wishes = self.hasty_wishes.saturating_add(1);
+        if self.hasty_wishes > FREE_WISHES {
+            self.timers.set(Timer::NextOffer, now + HASTY_WAIT);
+        }
     }
 
     /// How long the preferred node has to be well before it asks for the group, where the configuration says

@@ -182,17 +182,24 @@ impl Found {
 }
 
 fn contents(group: &GroupSettings) -> Vec<String> {
-    let addresses = group.addresses.iter().map(address_text);
-    let tracked = group.tracked.iter().map(|name| format!("track {name}"));
+    let mut all: Vec<String> = group.addresses.iter().map(address_text).gather();
+    for name in &group.tracked {
+        all.push(format!("track {name}"));
+    }
+    for route in &group.routes {
+        all.push(route.to_string());
+    }
     let (before, scripts) = group.phases();
-    let before = before.iter().map(|script| format!("script {} before any address", script.label()));
-    addresses
-        .chain(tracked)
-        .chain(group.routes.iter().map(ToString::to_string))
-        .chain(before)
-        .chain(scripts.iter().map(|script| format!("script {}", script.label())))
-        .chain(group.ready.iter().map(|check| format!("check {}", check.label())))
-        .gather()
+    for script in before {
+        all.push(format!("script {} before any address", script.label()));
+    }
+    for script in scripts {
+        all.push(format!("script {}", script.label()));
+    }
+    for check in &group.ready {
+        all.push(format!("check {}", check.label()));
+    }
+    all
 }
 
 fn address_text(address: &VirtualAddress) -> String {

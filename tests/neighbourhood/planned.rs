@@ -80,3 +80,64 @@ fn a_node_that_is_cut_off_from_everybody_lets_its_addresses_go_while_its_script_
         }
     }
 }
+
+/// Lets the group go to a node, within `limit`; the longest that nobody served meanwhile.
+fn longest_vacancy(world: &mut World, to: Side, limit: Span) -> Span {
+    let (began_at, mut vacant_since, mut longest) = (world.now(), None, Span::ZERO);
+    let serves = |world: &World| {
+        let local = world.gateway(to).clock.local(world.now());
+        let role = world.node(to).map(|node| node.status(local).groups[0].role);
+        role == Some(Role::Active) && world.holders(GATEWAY) == [to]
+    };
+    while !serves(world) || vacant_since.is_some() {
+        assert!(world.now().since(began_at) < limit, "{to:?} does not serve within {limit}");
+        world.run_for(ms(1));
+        let now = world.now();
+        vacant_since = world.holders(GATEWAY).is_empty().then(|| vacant_since.unwrap_or(now));
+        longest = longest.max(vacant_since.map_or(Span::ZERO, |since| now.since(since)));
+    }
+    longest
+}
+
+/// An operator moves a group to and fro, as fast as he can type, then patiently, and then has it leave the node
+/// on which it is. However often that was, a move leaves nobody serving for no longer than the first one did.
+#[test]
+fn however_often_a_group_was_moved_the_next_planned_move_leaves_nobody_unserved() {
+    for last in [Fault::Standby(Side::A), Fault::Stop(Side::A), Fault::Handover(Side::A, GATEWAY)] {
+        for pause in [ms(0), ms(300), Span::from_s(2)] {
+            let mut world = pair(Setup::reference());
+            for round in 0..8 {
+                for (order, to) in [
+                    (Fault::Handover(Side::A, GATEWAY), Side::B),
+                    (Fault::Takeover(Side::A, GATEWAY), Side::A),
+                ] {
+                    world.befall(order);
+                    let vacancy = longest_vacancy(&mut world, to, Span::from_s(8));
+                    assert!(vacancy < ms(50), "round {round}, to {to:?}: nobody served for {vacancy}");
+                }
+                world.run_for(pause);
+            }
+            world.befall(last);
+            let vacancy = longest_vacancy(&mut world, Side::B, Span::from_s(8));
+            assert!(vacancy < ms(150), "{last:?} after {pause}: nobody served for {vacancy}");
+        }
+    }
+}
+
+/// The preferred node, which takes its group back at once, is restarted in good order again and again.
+#[test]
+fn a_preferred_node_that_is_restarted_again_and_again_leaves_nobody_unserved() {
+    let mut setup = Setup::reference();
+    setup.policy.groups[0].failback = Failback::After(Span::ZERO);
+    let mut world = pair(setup);
+    for round in 0..8 {
+        world.befall(Fault::Stop(Side::A));
+        let vacancy = longest_vacancy(&mut world, Side::B, Span::from_s(2));
+        assert!(vacancy < ms(150), "round {round}: nobody served for {vacancy}");
+        world.run_for(ms(300));
+        world.befall(Fault::Start(Side::A));
+        let vacancy = longest_vacancy(&mut world, Side::A, Span::from_s(30));
+        assert!(vacancy < ms(50), "round {round}, back: nobody served for {vacancy}");
+        world.run_for(ms(200));
+    }
+}

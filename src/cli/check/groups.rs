@@ -98,13 +98,17 @@ fn contents(group: &GroupSettings, policy: &GroupPolicy, settings: &Settings) ->
         Some(side) => format!("prefers {}", settings.names[side.index()]),
         None => "prefers neither node".to_string(),
     };
-    let addresses = group.addresses.iter().map(|a| {
+    let mut all = Vec::new();
+    for a in &group.addresses {
         let vmac = a.vmac.as_ref().map(|vmac| format!(" with {vmac} (vmac)")).unwrap_or_default();
-        format!("{}/{} on {}{vmac}", a.ip, a.prefix, a.interface)
-    });
-    let scripts = group.scripts.iter().map(|script| script.label().to_string());
-    let all: Vec<String> =
-        addresses.chain(group.routes.iter().map(ToString::to_string)).chain(scripts).gather();
+        all.push(format!("{}/{} on {}{vmac}", a.ip, a.prefix, a.interface));
+    }
+    for route in &group.routes {
+        all.push(route.to_string());
+    }
+    for script in &group.scripts {
+        all.push(script.label().to_owned());
+    }
     format!("{prefer}; {}", all.join(", "))
 }
 

@@ -122,13 +122,12 @@ impl Node {
             group.timers.stop(Timer::FenceAgain);
         }
         if group.active_since.is_some_and(|since| now >= since + STEADY_AFTER) {
-            group.flaps = 0;
+            (group.flaps, group.hasty_wishes) = (0, 0);
         }
         if theirs.is_some_and(Role::is_holding) {
             // The peer holds it: what we offered is taken, and the next offer does not have to wait.
             group.timers.stop(Timer::Offer);
-            group.timers.stop(Timer::NextOffer);
-            group.unused_offers = 0;
+            group.note_taken_offer();
         }
         if theirs == Some(Role::Faulty) {
             // It could not take it: nobody is waited for.

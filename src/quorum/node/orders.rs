@@ -155,12 +155,13 @@ impl Node {
             group.is_offering = offer;
             // A node that could not keep its lease or its scripts is not fit to take the group again at once.
             group.is_failing = matches!(reason, ReleaseReason::LeaseLapsed | ReleaseReason::ScriptFailed);
-            // A peer that asks for what was hardly served yet makes it go to and fro too.
-            let is_short = group.active_since.is_none_or(|since| now.since(since) < dead_after);
-            let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer)
-                || (is_short && matches!(reason, ReleaseReason::PeerWants | ReleaseReason::WorseOff));
-            if is_peers_doing || reason.is_unplanned() {
+            if reason.is_unplanned() {
+                let is_peers_doing = matches!(reason, ReleaseReason::LostTie | ReleaseReason::UnheardByPeer);
                 group.note_loss(now, is_peers_doing, dead_after);
+            }
+            let is_hasty = group.active_since.is_none_or(|since| now.since(since) < dead_after);
+            if is_hasty && reason == ReleaseReason::PeerWants {
+                group.note_hasty_wish(now);
             }
             group.timers.stop(Timer::Handover);
             group.fault = group.fault.filter(|fault| *fault != Fault::AddressGone);
