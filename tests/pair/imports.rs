@@ -53,7 +53,7 @@ ip netns exec b "$crosswire" run --foreground --config "$directory/crosswire.tom
 b=$!
 tries=0
 for ip in $served; do
-    until { ip -o addr show; ip -n b -o addr show; } | grep -qF " $ip/"; do
+    until { ip -o addr show; ip -n b -o addr show; } | grep -q " $ip[/ ]"; do
         tries=$((tries + 1))
         if [ $tries -gt 300 ]; then cat /run/a.log /run/b.log; kill -9 $a $b; exit 1; fi
         sleep 0.1
@@ -141,7 +141,7 @@ fn serve(imported: &Imported) -> Result<String, String> {
     let words = String::from_utf8_lossy(&said.stderr).into_owned();
     let (status, addresses) = text.split_once("first:").ok_or_else(|| format!("{text}{words}"))?;
     let (here, there) = addresses.split_once("second:").unwrap_or_default();
-    let has = |side: &str, ip: &str| side.contains(&format!(" {ip}/"));
+    let has = |side: &str, ip: &str| ["/", " peer "].iter().any(|end| side.contains(&format!(" {ip}{end}")));
     for ip in &imported.served {
         if has(here, ip) == has(there, ip) {
             return Err(format!("{ip} is on both or on neither:\n{text}{words}"));
