@@ -1,27 +1,11 @@
 """The cells of the package for Debian: a pair of boxes with a real init, SysV's or systemd, whose package is installed, upgraded,
 downgraded, removed and purged by dpkg while it serves."""
 
-import pathlib
 import shutil
-import time
 
-from boxes import Failed, settle, sh, wait_until
+from boxes import Pair, promise, settle, sh, tree_of, wait_until
 
-# Longer than a busy machine holds up a client, shorter than any move.
-HICCUP_MS = 150
-# Stopping hands over first: less than a takeover takes.
-HANDOVER_MS = 400
 UPGRADED = "goes on in the place of"
-# What a purge is not asked about: dpkg's own notes and logs, adduser's copies, what other programs keep for themselves.
-NOT_OURS = ("/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/tmp",
-            "/var/lib/systemd", "/etc/init.d/.depend", "/var/lib/insserv", "/root", "/var/tmp", "/etc/mtab",
-            "/var/lib/urandom", "/etc/subuid", "/etc/subgid", "/run", "/dev")
-
-
-def promise(holds, what):
-    if not holds:
-        raise Failed(what)
-
 
 def varied(package, directory, name, version, change):
     """The package, as another version: `change` is handed its unpacked tree."""
@@ -52,12 +36,11 @@ def crashing(tree):
     sh("cc", "-static", "-o", tree / "usr/sbin/crosswire", source)
 
 
-class Debian:
+class Debian(Pair):
     """The pair `boxes`, by the package `package`; `say` is told what each cell saw."""
 
     def __init__(self, boxes, lan, package, tarball, directory, say):
-        self.active, self.backup = boxes
-        self.lan, self.say = lan, say
+        super().__init__(boxes, lan, say)
         version = sh("dpkg-deb", "--field", package, "Version").strip()
         self.tarball = tarball
         files = {
@@ -73,28 +56,6 @@ class Debian:
 
     def dpkg(self, box, words, expect=0):
         return box.run(f"cd /root/packages; dpkg --force-confold {words}", expect)
-
-    def unmoved(self, box, act):
-        """Does something during which nothing may move; returns the longest gap of the client."""
-        since, guard = time.monotonic_ns(), self.active.guard()
-        result = act()
-        settle(self.active, self.backup)
-        gap_ms = self.lan.longest_gap_ms(since)
-        promise(gap_ms <= HICCUP_MS, f"nothing was to move, and the client was not served for {gap_ms:.0f} ms")
-        if box is self.active:
-            promise(self.active.guard() == guard, "another process serves")
-        return result, gap_ms
-
-    def moved(self, act):
-        """Does something by which the other box serves at last; returns the longest gap of the client."""
-        since = time.monotonic_ns()
-        act()
-        wait_until("the other box serves", lambda: self.backup.holds() and self.backup.role() == "active")
-        time.sleep(2)
-        gap_ms = self.lan.longest_gap_ms(since)
-        promise(gap_ms <= HANDOVER_MS, f"not handed over: the client was not served for {gap_ms:.0f} ms")
-        self.active, self.backup = self.backup, self.active
-        return gap_ms
 
     def everything(self):
         """All cells, in their order."""
@@ -145,7 +106,7 @@ class Debian:
         """Another version on the one that serves."""
         self.active.inside("/etc/default/crosswire").open("a").write("# A line of the operator's.\n")
         run = self.active.status()["incarnation"]
-        said, gap_ms = self.unmoved(self.active, lambda: self.dpkg(self.active, f"{more} -i {name}.deb"))
+        said, gap_ms = self.unmoved(lambda: self.dpkg(self.active, f"{more} -i {name}.deb"))
         promise(UPGRADED in said, said)
         promise(self.active.status()["incarnation"] != run, "the same agent runs")
         self.goes_on_as(name)
@@ -163,7 +124,7 @@ class Debian:
         def act():
             self.active.run("dpkg-deb --fsys-tarfile /root/packages/next.deb | tar -x -O ./usr/sbin/crosswire >/root/next;"
                             " chmod 755 /root/next; crosswire upgrade /root/next")
-        _, gap_ms = self.unmoved(self.active, act)
+        _, gap_ms = self.unmoved(act)
         self.goes_on_as("next")
         promise(self.active.has("/usr/sbin/crosswire.old"), "the one before is gone")
         self.dpkg(self.active, "-i this.deb")
@@ -172,18 +133,18 @@ class Debian:
 
     def upgrade_backup(self):
         for name in ("next", "this"):
-            said, gap_ms = self.unmoved(self.backup, lambda: self.dpkg(self.backup, f"-i {name}.deb"))
+            said, gap_ms = self.unmoved(lambda: self.dpkg(self.backup, f"-i {name}.deb"))
             promise(UPGRADED in said, said)
         self.say("up and down", f"on the one that stands by; gap {gap_ms:.0f} ms")
 
     def crashes(self):
         old = self.active.program()
-        said, gap_ms = self.unmoved(self.active, lambda: self.dpkg(self.active, "-i crashes.deb", 1))
+        said, gap_ms = self.unmoved(lambda: self.dpkg(self.active, "-i crashes.deb", 1))
         promise("this version does not run on this box" in said and self.active.program() == old, said)
         self.goes_on_as("this")
         state = self.active.run("dpkg-query -W -f '${Status}' crosswire")
         promise(state == "install ok half-configured", state)
-        _, back_ms = self.unmoved(self.active, lambda: self.dpkg(self.active, "-i this.deb"))
+        _, back_ms = self.unmoved(lambda: self.dpkg(self.active, "-i this.deb"))
         self.goes_on_as("this")
         self.say("upgrade, crash", f"dpkg ends with 1, the old one serves and is in its place; gap {gap_ms:.0f} ms;"
                                    f" going back goes on in place: {back_ms:.0f} ms")
@@ -192,11 +153,11 @@ class Debian:
         file = self.active.inside("/etc/crosswire/crosswire.toml")
         good = file.read_text()
         file.write_text(good.replace("addresses", "adresses"))
-        said, gap_ms = self.unmoved(self.active, lambda: self.dpkg(self.active, "-i next.deb", 1))
+        said, gap_ms = self.unmoved(lambda: self.dpkg(self.active, "-i next.deb", 1))
         promise("this version would not start" in said, said)
         self.goes_on_as("this")
         file.write_text(good)
-        _, after_ms = self.unmoved(self.active, lambda: self.dpkg(self.active, "--configure -a"))
+        _, after_ms = self.unmoved(lambda: self.dpkg(self.active, "--configure -a"))
         self.goes_on_as("next")
         self.say("upgrade, file", f"the same where the next start would fail; gap {gap_ms:.0f} ms; mended and configured:"
                                   f" {after_ms:.0f} ms")
@@ -265,7 +226,7 @@ class Debian:
         settle(self.active, self.backup)
         self.moved(lambda: self.active.run("crosswire handover gateway"))
         settle(self.active, self.backup)
-        said, gap_ms = self.unmoved(box, lambda: self.dpkg(box, "-i this.deb", 1))
+        said, gap_ms = self.unmoved(lambda: self.dpkg(box, "-i this.deb", 1))
         promise("config/install.sh has put a crosswire onto this box" in said, said)
         promise(not box.has("/usr/sbin/crosswire"), "something was installed")
         away_ms = self.moved(lambda: box.run("service crosswire stop"))
@@ -275,9 +236,3 @@ class Debian:
         self.come_back(box)
         self.say("beside by hand", f"refused, what was installed by hand serves on, gap {gap_ms:.0f} ms; stopped (handed over,"
                                    f" {away_ms:.0f} ms), taken off, and the package installed")
-
-
-def tree_of(box):
-    """Every file of a box that is not known to be somebody else's."""
-    found = box.run("find / -xdev").splitlines()
-    return {path for path in found if not path.startswith(NOT_OURS)}
