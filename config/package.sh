@@ -172,7 +172,7 @@ make_deb() {
         put_script 644 config/init/$service.service usr/lib/systemd/system/$service.service
     done
     put 644 "$here/default" etc/default/crosswire
-    mkdir -p "$tree/etc/crosswire"
+    mkdir -p "$tree/etc/crosswire/witness-keys"
     put 644 "$here/tmpfiles.conf" usr/lib/tmpfiles.d/crosswire.conf
     for page in crosswire.8 crosswire.toml.5; do
         put 644 "config/man/$page" "$share/man/man${page##*.}/$page"

@@ -72,7 +72,7 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
     );
     assert_eq!(
         expect("dpkg-deb", &["--info", &deb, "conffiles"]),
-        "/etc/default/crosswire\n/etc/init.d/crosswire\n",
+        "/etc/default/crosswire\n/etc/init.d/crosswire\n/etc/init.d/crosswire-witness\n",
         "a configuration of the operator's is no file of the package"
     );
     let contents = expect("dpkg-deb", &["--contents", &deb]);

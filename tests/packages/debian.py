@@ -36,6 +36,12 @@ def crashing(tree):
     sh("cc", "-static", "-o", tree / "usr/sbin/crosswire", source)
 
 
+def slow(tree):
+    """A slow disk: between the stop and the end of the files systemd has the time to start what has ended."""
+    with (tree / "DEBIAN/prerm").open("a") as prerm:
+        prerm.write("sleep 3\n")
+
+
 class Debian(Pair):
     """The pair `boxes`, by the package `package`; `say` is told what each cell saw."""
 
@@ -46,6 +52,7 @@ class Debian(Pair):
         files = {
             "this": package,
             "next": varied(package, directory, "next", f"{version}+next", other_bytes),
+            "slow": varied(package, directory, "slow", f"{version}+slow", slow),
             "crashes": varied(package, directory, "crashes", f"{version}+crashes", crashing),
         }
         for box in boxes:
@@ -60,7 +67,7 @@ class Debian(Pair):
     def everything(self):
         """All cells, in their order."""
         for cell in (self.install, self.boots, self.upgrade, self.downgrade, self.upgrade_by_hand, self.upgrade_backup, self.crashes,
-                     self.refused_file, self.remove, self.remove_by_policy, self.purge, self.beside_a_hand_installed_one):
+                     self.refused_file, self.remove, self.remove_by_policy, self.witness, self.purge, self.beside_a_hand_installed_one):
             cell()
 
     def install(self):
@@ -164,7 +171,7 @@ class Debian(Pair):
 
     def gone(self, box):
         promise(box.guard() is None and not box.holds(), "it still runs")
-        for path in ("/usr/sbin/crosswire", "/usr/sbin/crosswire.old", "/usr/sbin/crosswire.refused", "/run/crosswire", "/usr/lib/systemd/system/crosswire.service"):
+        for path in ("/run/crosswire-witness", "/usr/sbin/crosswire", "/usr/sbin/crosswire.old", "/usr/sbin/crosswire.refused", "/run/crosswire", "/usr/lib/systemd/system/crosswire.service"):
             promise(not box.has(path), f"{path} is still there")
         promise("crosswire" not in sh("nsenter", "-t", box.pid, "-p", "-m", "-r", "-w", "/bin/sh", "-c", "cat /proc/[0-9]*/comm"),
                 "a process is left")
@@ -193,20 +200,41 @@ class Debian(Pair):
 
     def remove_by_policy(self):
         box = self.active
+        self.dpkg(box, "-i slow.deb")
         box.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
         gap_ms = self.moved(lambda: self.dpkg(box, "-r crosswire"))
         self.gone(box)
         box.inside("/usr/sbin/policy-rc.d").unlink()
         self.come_back(box)
-        self.say("remove, policy", f"policy-rc.d forbids it to stop anything: it hands over all the same, gap {gap_ms:.0f} ms")
+        self.say("remove, policy", f"policy-rc.d forbids it to stop anything, on a slow box: it hands over all the same, gap {gap_ms:.0f} ms")
+
+    def witness(self):
+        """Beside the daemon here, though a third box is its place."""
+        box, pid = self.active, "/run/crosswire-witness/crosswire.pid"
+        def program():
+            return box.inside(f"/proc/{box.inside(pid).read_text().strip()}/exe").read_bytes()
+        box.run("cd /etc/crosswire/witness-keys && crosswire keygen --witness packages")
+        enable = "systemctl enable" if box.is_systemd else "update-rc.d crosswire-witness enable; echo"
+        box.run(f"{enable} crosswire-witness; service crosswire-witness start")
+        wait_until("a witness", lambda: box.has(pid))
+        old = program()
+        said, gap_ms = self.unmoved(lambda: self.dpkg(box, "-i next.deb"))
+        promise("a witness that runs keeps the version before" in said and program() == old, said)
+        self.starts_at_boot(box, "crosswire-witness", True)
+        box.run("service crosswire-witness restart")
+        promise(program() != old, "the witness is still the one before")
+        self.dpkg(box, "-i this.deb")
+        self.say("witness", f"enabled and started, stays so; an upgrade leaves it as it was until its restart; gap {gap_ms:.0f} ms")
 
     def purge(self):
+        # What `standby` has said is kept in a file.
+        self.moved(lambda: self.active.run("crosswire standby --reason purge"))
+        self.backup.run("crosswire online")
+        settle(self.active, self.backup)
+        self.moved(lambda: self.active.run("crosswire handover gateway"))
+        settle(self.active, self.backup)
         box = self.active
-        box.run("crosswire standby --reason x; crosswire online")
-        settle(self.backup, self.active)
-        self.active, self.backup = self.backup, self.active
-        box = self.active
-        box.run("mkdir -p /var/lib/crosswire")
+        promise(box.has("/var/lib/crosswire"), "nothing was said")
         gap_ms = self.moved(lambda: self.dpkg(box, "-P crosswire"))
         self.gone(box)
         left = sorted(tree_of(box) - self.before[box.name])
@@ -224,7 +252,7 @@ class Debian(Pair):
         box.run("cd /root && tar -xzf crosswire.tar.gz && crosswire-*/install.sh")
         box.run("systemctl daemon-reload; systemctl start crosswire" if box.is_systemd else "/etc/init.d/crosswire start")
         settle(self.active, self.backup)
-        self.moved(lambda: self.active.run("crosswire handover gateway"))
+        self.moved(lambda: self.active.ask("handover gateway"))
         settle(self.active, self.backup)
         said, gap_ms = self.unmoved(lambda: self.dpkg(box, "-i this.deb", 1))
         promise("config/install.sh has put a crosswire onto this box" in said, said)

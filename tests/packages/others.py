@@ -151,7 +151,7 @@ class OpenWrt(Others):
         settle(self.active, self.backup)
         self.say("boot", "enabled and started: one serves; the other was switched off and on, and stands by")
         self.change("upgrade", "/usr/sbin/crosswire", self.opkg("upgrade", "/root/next.ipk"))
-        self.moved(lambda: self.active.run("crosswire handover gateway"))
+        self.moved(lambda: self.active.ask("handover gateway"))
         settle(self.active, self.backup)
         self.change("downgrade", "/usr/sbin/crosswire", self.opkg("upgrade", "/root/this.ipk"))
         self.remove()
@@ -207,7 +207,7 @@ class Tarball(Others):
         settle(self.active, self.backup)
         self.say("boot", "enabled and started: one serves; the other was switched off and on, and stands by")
         self.change("upgrade", self.PLACE, f"{self.here}/install.sh --binary /root/next")
-        self.moved(lambda: self.active.run("crosswire handover gateway", PATH="/usr/local/sbin:/usr/bin:/bin"))
+        self.moved(lambda: self.active.ask("handover gateway"))
         settle(self.active, self.backup)
         self.change("downgrade", self.PLACE, f"mv {self.PLACE}.old {self.PLACE}")
         self.remove()
@@ -217,7 +217,7 @@ class Tarball(Others):
 
     def remove(self):
         box = self.backup
-        self.moved(lambda: self.active.run("crosswire handover gateway", PATH="/usr/local/sbin:/usr/bin:/bin"))
+        self.moved(lambda: self.active.ask("handover gateway"))
         settle(self.active, self.backup)
         said, gap_ms = self.unmoved(lambda: self.active.run(f"{self.here}/install.sh --uninstall", 1))
         promise("it runs: stop it first" in said and box.has(self.PLACE), said)
