@@ -1,5 +1,6 @@
-"""Two boxes and a client: roots of their own, each with its own process 1, kernel names, network and mounts, joined by a bridge
-and by a pseudo-terminal for a cable. All that runs in them ends with whoever has made them."""
+"""Two boxes and a client: roots of their own, each with its own process 1, kernel names, network and
+mounts, joined by a bridge and by a pseudo-terminal for a cable. All that runs in them ends with whoever
+has made them."""
 
 import atexit
 import json
@@ -41,8 +42,9 @@ cold_start = "5s"
 addresses = ["{ADDRESS}/24@eth0"]
 """
 
-# What process 1 of a box does first: a root, and what stands in it of the kernel. $1 is the root, $2 the name, $3 the cable's end,
-# the rest what is executed at last. It waits for a line until the network is there.
+# What process 1 of a box does first: a root, and what stands in it of the kernel. $1 is the root, $2 the
+# name, $3 the cable's end, the rest what is executed at last. It waits for a line until the network is
+# there.
 ENTER = """set -e
 root=$1 name=$2 cable=$3
 shift 3
@@ -75,16 +77,6 @@ umount -l /mnt
 read -r _
 exec "$@" </dev/null >/dev/null 2>&1
 """
-
-
-# Longer than a busy machine holds up a client, shorter than any move.
-HICCUP_MS = 150
-# Stopping hands over first: less than a takeover takes.
-HANDOVER_MS = 400
-# What a package is not asked about: notes, logs and copies of others.
-NOT_OURS = ("/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/tmp",
-            "/var/lib/systemd", "/etc/init.d/.depend", "/var/lib/insserv", "/root", "/var/tmp", "/etc/mtab",
-            "/var/lib/urandom", "/etc/subuid", "/etc/subgid", "/run", "/dev")
 
 
 class Failed(Exception):
@@ -139,12 +131,27 @@ class Lan:
         atexit.register(self.home.kill)
         atexit.register(self.client.kill)
         self.file = directory / "answers"
-        wait_until("a bridge", lambda: os.readlink(f"/proc/{self.home.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
-        wait_until("a client", lambda: os.readlink(f"/proc/{self.client.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
+        wait_until(
+            "a bridge",
+            lambda: os.readlink(f"/proc/{self.home.pid}/ns/net") != os.readlink("/proc/self/ns/net"),
+        )
+        wait_until(
+            "a client",
+            lambda: os.readlink(f"/proc/{self.client.pid}/ns/net") != os.readlink("/proc/self/ns/net"),
+        )
         self.at(self.home.pid, "ip", "link", "add", "br0", "type", "bridge", "forward_delay", "0")
         self.at(self.home.pid, "ip", "link", "set", "br0", "up")
         self.plug("client", self.client.pid, "10.99.0.10")
-        words = ["nsenter", "-n", "-t", str(self.client.pid), "python3", str(HERE / "ping.py"), ADDRESS, str(self.file)]
+        words = [
+            "nsenter",
+            "-n",
+            "-t",
+            str(self.client.pid),
+            "python3",
+            str(HERE / "ping.py"),
+            ADDRESS,
+            str(self.file),
+        ]
         atexit.register(subprocess.Popen(words).kill)
 
     @staticmethod
@@ -153,7 +160,9 @@ class Lan:
 
     def plug(self, name, pid, ip):
         """Gives the network of a process an eth0."""
-        self.at(self.home.pid, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", pid)
+        self.at(
+            self.home.pid, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", pid
+        )
         self.at(self.home.pid, "ip", "link", "set", name, "master", "br0", "up")
         self.at(pid, "ip", "addr", "add", f"{ip}/24", "dev", "eth0")
         self.at(pid, "ip", "link", "set", "eth0", "up")
@@ -185,8 +194,20 @@ class Box:
         for part in ("upper", "work", "root"):
             (place / part).mkdir(parents=True)
         self.root = place / "root"
+        self.cgroup = place / f"cgroup/crosswire-{os.getpid()}-{name}"
         self.log = []
-        sh("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={base},upperdir={place}/upper,workdir={place}/work", self.root)
+        sh(
+            "mount",
+            "-t",
+            "overlay",
+            "overlay",
+            "-o",
+            f"lowerdir={base},upperdir={place}/upper,workdir={place}/work",
+            self.root,
+        )
+        if self.is_systemd:
+            self.cgroup.parent.mkdir()
+            sh("mount", "-t", "cgroup2", "cgroup", self.cgroup.parent)
         atexit.register(self.end)
         (self.root / "etc/hostname").write_text(f"{name}\n")
         self.leave_out_terminals()
@@ -209,14 +230,18 @@ class Box:
             environment["CGROUP"] = "yes"
         words += ["sh", "-c", ENTER, "enter"]
         words += [str(self.root), self.name, self.device, *(init or ("/sbin/init",))]
-        self.init = subprocess.Popen(words, env=environment, stdin=ready, preexec_fn=self.own_cgroup)
+        self.init = subprocess.Popen(words, env=environment, stdin=ready, preexec_fn=self.enter_cgroup)
         os.close(ready)
         children = pathlib.Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children")
         wait_until("process 1", lambda: children.read_text().split())
         self.pid = int(children.read_text().split()[0])
         root = pathlib.Path(f"/proc/{self.pid}/root")
         # Before that it is the root of the machine that this runs on, which nothing may be written to.
-        wait_until("its root", lambda: (root / "etc/hostname").read_text() == f"{self.name}\n" and not (root / "mnt/etc").exists())
+        wait_until(
+            "its root",
+            lambda: (root / "etc/hostname").read_text() == f"{self.name}\n"
+            and not (root / "mnt/etc").exists(),
+        )
         self.lan.plug(self.name, self.pid, self.ip)
         if not self.is_systemd:
             self.listen(root / "dev/log")
@@ -232,15 +257,15 @@ class Box:
         names = self.run("cat /proc/[0-9]*/comm", None).split()
         return self.run("runlevel", None).split()[-1] == "2" and not {"rc", "rcS", "startpar"} & set(names)
 
-    def own_cgroup(self):
+    def enter_cgroup(self):
+        """What systemd finds as the root of all groups."""
         if self.is_systemd:
-            place = self.root.parent / "cgroup"
-            place.mkdir(exist_ok=True)
-            subprocess.run(["mount", "-t", "cgroup2", "cgroup", str(place)], check=True)
-            own = place / f"crosswire-{os.getppid()}-{self.name}"
-            own.mkdir(exist_ok=True)
-            (own / "cgroup.procs").write_text(str(os.getpid()))
-            subprocess.run(["umount", str(place)], check=True)
+            self.cgroup.mkdir()
+            (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+
+    def leave_cgroup(self):
+        for path, _, _ in os.walk(self.cgroup, topdown=False):
+            os.rmdir(path)
 
     def listen(self, file):
         log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -259,22 +284,55 @@ class Box:
             self.init.kill()
             self.init.wait()
             wait_until("the end of its processes", lambda: not os.path.exists(f"/proc/{self.pid}"))
-            subprocess.run(["nsenter", "-n", "-t", str(self.lan.home.pid), "ip", "link", "del", self.name], capture_output=True)
+            subprocess.run(
+                ["nsenter", "-n", "-t", str(self.lan.home.pid), "ip", "link", "del", self.name],
+                capture_output=True,
+            )
+            self.leave_cgroup()
             self.init = self.pid = None
 
     def end(self):
         self.power_off()
-        subprocess.run(["umount", "-l", str(self.root)])
+        for mounted in (self.root, *([self.cgroup.parent] if self.is_systemd else [])):
+            subprocess.run(["umount", "-l", str(mounted)])
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
     def run(self, line, expect=0, **more):
         """A line of its own shell; returns what was said. `expect` is the exit code; none: any."""
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-        words = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "/bin/sh", "-c", line]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env=environment | more, timeout=180)
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "DEBIAN_FRONTEND": "noninteractive",
+            "LC_ALL": "C",
+        }
+        words = [
+            "nsenter",
+            "-t",
+            str(self.pid),
+            "-m",
+            "-u",
+            "-i",
+            "-n",
+            "-p",
+            "-r",
+            "-w",
+            "/bin/sh",
+            "-c",
+            line,
+        ]
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment | more,
+            timeout=180,
+        )
         if expect is not None and done.returncode != expect:
-            raise Failed(f"{self.name}: `{line}` ended with {done.returncode}, not {expect}:\n{done.stdout}\n{self.told()}")
+            raise Failed(
+                f"{self.name}: `{line}` ended with {done.returncode}, not {expect}:\n"
+                f"{done.stdout}\n{self.told()}"
+            )
         return done.stdout
 
     def told(self):
@@ -330,69 +388,3 @@ class Box:
     def program(self):
         """What the daemon executes."""
         return self.inside(f"/proc/{self.guard()}/exe").read_bytes()
-
-
-def paths_of(status):
-    return [path["state"] for path in status["paths"]]
-
-
-def is_settled(holder, other):
-    roles = {holder.name: "active", other.name: "backup"}
-    for box in (holder, other):
-        told = box.status()
-        if not told or "groups" not in told or told["groups"][0]["role"] != roles[box.name] or told["jeopardy"]:
-            return False
-        if paths_of(told) != ["on time", "on time"]:
-            return False
-    return holder.holds() and not other.holds()
-
-
-def settle(holder, other):
-    """Waits until one of them serves, the other stands by, and both paths are on time."""
-    try:
-        wait_until(f"{holder.name} serves and {other.name} stands by", lambda: is_settled(holder, other))
-    except Failed as failed:
-        raise Failed(f"{failed}\n{holder.status()}\n{other.status()}\n{holder.told()}\n--\n{other.told()}") from None
-
-
-def promise(holds, what):
-    if not holds:
-        raise Failed(what)
-
-
-def tree_of(box):
-    """Every file of a box that is not known to be somebody else's."""
-    found = box.run("find / -xdev").splitlines()
-    return {path for path in found if not path.startswith(NOT_OURS)}
-
-
-class Pair:
-    """Two boxes of which one serves, and who is told what each cell saw."""
-
-    def __init__(self, boxes, lan, say):
-        self.active, self.backup = boxes
-        self.lan, self.say = lan, say
-
-    def unmoved(self, act):
-        """Does something during which nothing may move; returns what it gives, and the longest gap of the client."""
-        since, guard = time.monotonic_ns(), self.active.guard()
-        result = act()
-        settle(self.active, self.backup)
-        gap_ms = self.lan.longest_gap_ms(since)
-        promise(gap_ms <= HICCUP_MS, f"nothing was to move, and the client was not served for {gap_ms:.0f} ms")
-        promise(self.active.guard() == guard, "another process serves")
-        return result, gap_ms
-
-    def moved(self, act):
-        """Does something by which the other box serves at last; returns the longest gap of the client."""
-        since = time.monotonic_ns()
-        act()
-        try:
-            wait_until("the other box serves", lambda: self.backup.holds() and self.backup.role() == "active")
-        except Failed as failed:
-            raise Failed(f"{failed}\n{self.active.told()}\n--\n{self.backup.told()}") from None
-        time.sleep(2)
-        gap_ms = self.lan.longest_gap_ms(since)
-        promise(gap_ms <= HANDOVER_MS, f"not handed over: the client was not served for {gap_ms:.0f} ms")
-        self.active, self.backup = self.backup, self.active
-        return gap_ms

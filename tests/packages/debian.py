@@ -1,11 +1,13 @@
-"""The cells of the package for Debian: a pair of boxes with a real init, SysV's or systemd, whose package is installed, upgraded,
-downgraded, removed and purged by dpkg while it serves."""
+"""The cells of the package for Debian: a pair of boxes with a real init, SysV's or systemd, whose package is
+installed, upgraded, downgraded, removed and purged by dpkg while it serves."""
 
 import shutil
 
-from boxes import Pair, promise, settle, sh, tree_of, wait_until
+from boxes import sh, wait_until
+from pair import Pair, promise, settle, tree_of
 
 UPGRADED = "goes on in the place of"
+
 
 def varied(package, directory, name, version, change):
     """The package, as another version: `change` is handed its unpacked tree."""
@@ -14,7 +16,9 @@ def varied(package, directory, name, version, change):
     sh("dpkg-deb", "-R", package, tree)
     control = tree / "DEBIAN/control"
     lines = control.read_text().splitlines(keepends=True)
-    control.write_text("".join(f"Version: {version}\n" if line.startswith("Version: ") else line for line in lines))
+    control.write_text(
+        "".join(f"Version: {version}\n" if line.startswith("Version: ") else line for line in lines)
+    )
     change(tree)
     file = directory / f"{name}.deb"
     sh("dpkg-deb", "--root-owner-group", "-Zgzip", "-b", tree, file)
@@ -66,8 +70,21 @@ class Debian(Pair):
 
     def everything(self):
         """All cells, in their order."""
-        for cell in (self.install, self.boots, self.upgrade, self.downgrade, self.upgrade_by_hand, self.upgrade_backup, self.crashes,
-                     self.refused_file, self.remove, self.remove_by_policy, self.witness, self.purge, self.beside_a_hand_installed_one):
+        for cell in (
+            self.install,
+            self.boots,
+            self.upgrade,
+            self.downgrade,
+            self.upgrade_by_hand,
+            self.upgrade_backup,
+            self.crashes,
+            self.refused_file,
+            self.remove,
+            self.remove_by_policy,
+            self.witness,
+            self.purge,
+            self.beside_a_hand_installed_one,
+        ):
             cell()
 
     def install(self):
@@ -79,13 +96,29 @@ class Debian(Pair):
             box.run("getent passwd crosswire && getent group crosswire")
             self.starts_at_boot(box, "crosswire", True)
             self.starts_at_boot(box, "crosswire-witness", False)
-        promise("Built with the features" in self.active.run("dpkg -s crosswire"), "the package does not say its features")
-        for words in ("drill", "why --record", "check --peer", "upgrade", "witness", "import", "status --prometheus", "status --html",
-                      "why --svg", "keygen --witness"):
+        promise(
+            "Built with the features" in self.active.run("dpkg -s crosswire"),
+            "the package does not say its features",
+        )
+        for words in (
+            "drill",
+            "why --record",
+            "check --peer",
+            "upgrade",
+            "witness",
+            "import",
+            "status --prometheus",
+            "status --html",
+            "why --svg",
+            "keygen --witness",
+        ):
             command, _, option = words.partition(" ")
             said = self.active.run(f"crosswire {command} --help")
             promise(option in said, f"{words} is not in the package")
-        self.say("install", "starts nothing, and at the next boot the daemon, not the witness; user and group are there")
+        self.say(
+            "install",
+            "starts nothing, and at the next boot the daemon, not the witness; user and group are there",
+        )
 
     def starts_at_boot(self, box, service, is_wanted):
         if box.is_systemd:
@@ -117,8 +150,14 @@ class Debian(Pair):
         promise(UPGRADED in said, said)
         promise(self.active.status()["incarnation"] != run, "the same agent runs")
         self.goes_on_as(name)
-        promise("the operator's" in self.active.inside("/etc/default/crosswire").read_text(), "the conffile is not as it was")
-        self.say(cell, f"the one that serves goes on in place, process {self.active.guard()} as before; gap {gap_ms:.0f} ms")
+        promise(
+            "the operator's" in self.active.inside("/etc/default/crosswire").read_text(),
+            "the conffile is not as it was",
+        )
+        self.say(
+            cell,
+            f"the one that serves goes on in place, process {self.active.guard()} still; gap {gap_ms:.0f} ms",
+        )
 
     def upgrade(self):
         self.change("upgrade", "next")
@@ -128,15 +167,23 @@ class Debian(Pair):
 
     def upgrade_by_hand(self):
         """It leaves a file beside its own, which has to go with the package."""
+
         def act():
-            self.active.run("dpkg-deb --fsys-tarfile /root/packages/next.deb | tar -x -O ./usr/sbin/crosswire >/root/next;"
-                            " chmod 755 /root/next; crosswire upgrade /root/next")
+            self.active.run(
+                "dpkg-deb --fsys-tarfile /root/packages/next.deb | tar -x -O ./usr/sbin/crosswire"
+                " >/root/next;"
+                " chmod 755 /root/next; crosswire upgrade /root/next"
+            )
+
         _, gap_ms = self.unmoved(act)
         self.goes_on_as("next")
         promise(self.active.has("/usr/sbin/crosswire.old"), "the one before is gone")
         self.dpkg(self.active, "-i this.deb")
         self.goes_on_as("this")
-        self.say("upgrade FILE", f"on a box with the package, which is installed over it again; gap {gap_ms:.0f} ms")
+        self.say(
+            "upgrade FILE",
+            f"on a box with the package, which is installed over it again; gap {gap_ms:.0f} ms",
+        )
 
     def upgrade_backup(self):
         for name in ("next", "this"):
@@ -153,8 +200,11 @@ class Debian(Pair):
         promise(state == "install ok half-configured", state)
         _, back_ms = self.unmoved(lambda: self.dpkg(self.active, "-i this.deb"))
         self.goes_on_as("this")
-        self.say("upgrade, crash", f"dpkg ends with 1, the old one serves and is in its place; gap {gap_ms:.0f} ms;"
-                                   f" going back goes on in place: {back_ms:.0f} ms")
+        self.say(
+            "upgrade, crash",
+            f"dpkg ends with 1, the old one serves and is in its place; gap {gap_ms:.0f} ms;"
+            f" going back goes on in place: {back_ms:.0f} ms",
+        )
 
     def refused_file(self):
         file = self.active.inside("/etc/crosswire/crosswire.toml")
@@ -166,15 +216,30 @@ class Debian(Pair):
         file.write_text(good)
         _, after_ms = self.unmoved(lambda: self.dpkg(self.active, "--configure -a"))
         self.goes_on_as("next")
-        self.say("upgrade, file", f"the same where the next start would fail; gap {gap_ms:.0f} ms; mended and configured:"
-                                  f" {after_ms:.0f} ms")
+        self.say(
+            "upgrade, file",
+            f"the same where the next start would fail; gap {gap_ms:.0f} ms; mended and configured:"
+            f" {after_ms:.0f} ms",
+        )
 
     def gone(self, box):
         promise(box.guard() is None and not box.holds(), "it still runs")
-        for path in ("/run/crosswire-witness", "/usr/sbin/crosswire", "/usr/sbin/crosswire.old", "/usr/sbin/crosswire.refused", "/run/crosswire", "/usr/lib/systemd/system/crosswire.service"):
+        for path in (
+            "/run/crosswire-witness",
+            "/usr/sbin/crosswire",
+            "/usr/sbin/crosswire.old",
+            "/usr/sbin/crosswire.refused",
+            "/run/crosswire",
+            "/usr/lib/systemd/system/crosswire.service",
+        ):
             promise(not box.has(path), f"{path} is still there")
-        promise("crosswire" not in sh("nsenter", "-t", box.pid, "-p", "-m", "-r", "-w", "/bin/sh", "-c", "cat /proc/[0-9]*/comm"),
-                "a process is left")
+        promise(
+            "crosswire"
+            not in sh(
+                "nsenter", "-t", box.pid, "-p", "-m", "-r", "-w", "/bin/sh", "-c", "cat /proc/[0-9]*/comm"
+            ),
+            "a process is left",
+        )
 
     def come_back(self, box):
         """Installed again it starts nothing; started it stands by."""
@@ -186,17 +251,25 @@ class Debian(Pair):
 
     def remove(self):
         box = self.active
-        gap_ms = self.moved(lambda: self.dpkg(box, "-r crosswire"))
+        gap_ms = self.moved(lambda: box.run("apt-get -y remove crosswire"))
         self.gone(box)
-        for path in ("/etc/crosswire/crosswire.toml", "/etc/crosswire/key", "/etc/default/crosswire", "/etc/init.d/crosswire"):
+        for path in (
+            "/etc/crosswire/crosswire.toml",
+            "/etc/crosswire/key",
+            "/etc/default/crosswire",
+            "/etc/init.d/crosswire",
+        ):
             promise(box.has(path), f"{path} is gone")
         promise(box.run("/etc/init.d/crosswire start") == "", "the script that is left is not silent")
         box.power_off()
         box.boot()
         self.gone(box)
         self.come_back(box)
-        self.say("remove", f"the one that serves hands over, gap {gap_ms:.0f} ms; program gone, configuration, key and conffiles"
-                           " there; installed again it stands by")
+        self.say(
+            "remove",
+            f"by apt; the one that serves hands over, gap {gap_ms:.0f} ms; program gone, configuration, key"
+            " and conffiles there; installed again it stands by",
+        )
 
     def remove_by_policy(self):
         box = self.active
@@ -206,13 +279,19 @@ class Debian(Pair):
         self.gone(box)
         box.inside("/usr/sbin/policy-rc.d").unlink()
         self.come_back(box)
-        self.say("remove, policy", f"policy-rc.d forbids it to stop anything, on a slow box: it hands over all the same, gap {gap_ms:.0f} ms")
+        self.say(
+            "remove, policy",
+            f"policy-rc.d forbids to stop anything, the box is slow: it hands over all the same, gap"
+            f" {gap_ms:.0f} ms",
+        )
 
     def witness(self):
         """Beside the daemon here, though a third box is its place."""
         box, pid = self.active, "/run/crosswire-witness/crosswire.pid"
+
         def program():
             return box.inside(f"/proc/{box.inside(pid).read_text().strip()}/exe").read_bytes()
+
         box.run("cd /etc/crosswire/witness-keys && crosswire keygen --witness packages")
         enable = "systemctl enable" if box.is_systemd else "update-rc.d crosswire-witness enable; echo"
         box.run(f"{enable} crosswire-witness; service crosswire-witness start")
@@ -224,7 +303,11 @@ class Debian(Pair):
         box.run("service crosswire-witness restart")
         promise(program() != old, "the witness is still the one before")
         self.dpkg(box, "-i this.deb")
-        self.say("witness", f"enabled and started, stays so; an upgrade leaves it as it was until its restart; gap {gap_ms:.0f} ms")
+        self.say(
+            "witness",
+            "enabled and started, stays so; an upgrade leaves it as it was until its restart; gap"
+            f" {gap_ms:.0f} ms",
+        )
 
     def purge(self):
         # What `standby` has said is kept in a file.
@@ -242,7 +325,9 @@ class Debian(Pair):
         missing = sorted(self.before[box.name] - tree_of(box))
         promise(not missing, f"a purge takes {missing}")
         box.run("getent passwd crosswire")
-        self.say("purge", f"the one that serves hands over, gap {gap_ms:.0f} ms; no file is left, the user is")
+        self.say(
+            "purge", f"the one that serves hands over, gap {gap_ms:.0f} ms; no file is left, the user is"
+        )
 
     def beside_a_hand_installed_one(self):
         """On the box that was purged."""
@@ -250,7 +335,11 @@ class Debian(Pair):
         box.bring(self.tarball, "/root/crosswire.tar.gz")
         box.configure()
         box.run("cd /root && tar -xzf crosswire.tar.gz && crosswire-*/install.sh")
-        box.run("systemctl daemon-reload; systemctl start crosswire" if box.is_systemd else "/etc/init.d/crosswire start")
+        box.run(
+            "systemctl daemon-reload; systemctl start crosswire"
+            if box.is_systemd
+            else "/etc/init.d/crosswire start"
+        )
         settle(self.active, self.backup)
         self.moved(lambda: self.active.ask("handover gateway"))
         settle(self.active, self.backup)
@@ -262,5 +351,8 @@ class Debian(Pair):
         if box.is_systemd:
             box.run("systemctl daemon-reload")
         self.come_back(box)
-        self.say("beside by hand", f"refused, what was installed by hand serves on, gap {gap_ms:.0f} ms; stopped (handed over,"
-                                   f" {away_ms:.0f} ms), taken off, and the package installed")
+        self.say(
+            "beside by hand",
+            f"refused, what was installed by hand serves on, gap {gap_ms:.0f} ms; stopped (handed over,"
+            f" {away_ms:.0f} ms), taken off, and the package installed",
+        )

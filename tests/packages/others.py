@@ -1,28 +1,50 @@
-"""The cells of what has no dpkg: the package for OpenWrt on a root of BusyBox alone, by opkg's steps and with procd's manners, and
-the tarball's install.sh on Debian with SysV's init."""
+"""The cells of what has no dpkg: the package for OpenWrt on a root of BusyBox alone, by opkg's steps and with
+procd's manners, and the tarball's install.sh on Debian with SysV's init."""
 
 import os
 import pathlib
 import shutil
 import tarfile
 
-from boxes import Pair, promise, settle, sh, tree_of, wait_until
+from boxes import sh, wait_until
+from pair import Pair, promise, settle, tree_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUSYBOX = pathlib.Path("/bin/busybox")
 
 
 def openwrt_base(directory):
-    """A root with nothing but BusyBox and what stands for OpenWrt's own. CROSSWIRE_OPENWRT names a directory that is laid over it:
-    real ones, an opkg among them."""
+    """A root with nothing but BusyBox and what stands for OpenWrt's own. CROSSWIRE_OPENWRT names a directory
+    that is laid over it: real ones, an opkg among them."""
     root = directory / "bases/openwrt"
     shutil.rmtree(root, ignore_errors=True)
-    for part in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/lib/opkg", "etc/init.d", "etc/rc.d", "etc/opkg", "lib64", "proc", "sys", "dev", "run",
-                 "tmp", "mnt", "root", "var"):
+    for part in (
+        "bin",
+        "sbin",
+        "usr/bin",
+        "usr/sbin",
+        "usr/lib/opkg",
+        "etc/init.d",
+        "etc/rc.d",
+        "etc/opkg",
+        "lib64",
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "mnt",
+        "root",
+        "var",
+    ):
         (root / part).mkdir(parents=True)
     (root / "var/run").symlink_to("/run")
     (root / "var/lock").symlink_to("/run/lock")
-    needs = [word for word in sh("ldd", BUSYBOX).split() if word.startswith("/")] if "dynamic" in sh("file", BUSYBOX) else []
+    needs = (
+        [word for word in sh("ldd", BUSYBOX).split() if word.startswith("/")]
+        if "dynamic" in sh("file", BUSYBOX)
+        else []
+    )
     for file in [str(BUSYBOX), *needs]:
         (root / file[1:]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / file[1:])
@@ -35,7 +57,9 @@ def openwrt_base(directory):
     (root / "etc/group").write_text("root:x:0:\n")
     (root / "etc/shadow").write_text("root::0:0:99999:7:::\n")
     (root / "etc/openwrt_release").write_text("DISTRIB_ID='OpenWrt'\n")
-    (root / "etc/opkg.conf").write_text("dest root /\ndest ram /tmp\nlists_dir ext /tmp/lists\narch all 1\narch x86_64 10\n")
+    (root / "etc/opkg.conf").write_text(
+        "dest root /\ndest ram /tmp\nlists_dir ext /tmp/lists\narch all 1\narch x86_64 10\n"
+    )
     over = [HERE / "openwrt"] + [pathlib.Path(name) for name in [os.environ.get("CROSSWIRE_OPENWRT")] if name]
     for files in over:
         shutil.copytree(files, root, dirs_exist_ok=True)
@@ -85,7 +109,11 @@ def varied_ipk(package, directory, version):
         program.write(b"another build")
     control = place / "control/control"
     text = control.read_text()
-    control.write_text("".join(f"Version: {version}\n" if line.startswith("Version:") else line for line in text.splitlines(True)))
+    control.write_text(
+        "".join(
+            f"Version: {version}\n" if line.startswith("Version:") else line for line in text.splitlines(True)
+        )
+    )
     for part in ("data", "control"):
         sh("tar", "-czf", place / f"{part}.tar.gz", "-C", place / part, ".")
     file = directory / "next.ipk"
@@ -105,14 +133,20 @@ class Others(Pair):
         settle(self.active, self.backup)
 
     def change(self, cell, place, words):
-        """Another version on the one that serves: what runs goes on as the old one until its restart, which hands over."""
+        """Another version on the one that serves: what runs goes on until its restart, which hands over."""
         box, old = self.active, self.active.program()
         _, gap_ms = self.unmoved(lambda: box.run(words))
-        promise(box.program() == old and box.inside(place).read_bytes() != old, "the new file is not in its place, or already runs")
+        promise(
+            box.program() == old and box.inside(place).read_bytes() != old,
+            "the new file is not in its place, or already runs",
+        )
         moved_ms = self.moved(lambda: box.run("/etc/init.d/crosswire restart"))
         settle(self.active, self.backup)
         promise(box.program() == box.inside(place).read_bytes(), "what is executed is not what is installed")
-        self.say(cell, f"what runs goes on as before, gap {gap_ms:.0f} ms; its restart hands over, gap {moved_ms:.0f} ms")
+        self.say(
+            cell,
+            f"what runs goes on, gap {gap_ms:.0f} ms; its restart hands over, gap {moved_ms:.0f} ms",
+        )
 
 
 class OpenWrt(Others):
@@ -139,11 +173,17 @@ class OpenWrt(Others):
         for box in (self.active, self.backup):
             said = box.run(self.opkg("install", "/root/this.ipk"))
             promise("then /etc/init.d/crosswire enable and start" in said, said)
-            promise(box.guard() is None and not list(box.inside("/etc/rc.d").iterdir()), "it was started, or enabled")
+            promise(
+                box.guard() is None and not list(box.inside("/etc/rc.d").iterdir()),
+                "it was started, or enabled",
+            )
             box.run("grep ^crosswire: /etc/passwd && grep ^crosswire: /etc/group")
             promise(box.run("wc -l </etc/passwd").strip() == "2", "another user was made")
             box.run("! crosswire upgrade --help")
-        self.say("install", f"enables and starts nothing; user and group are there ({'opkg' if self.has_opkg else 'by its steps'})")
+        self.say(
+            "install",
+            f"{'by opkg' if self.has_opkg else 'by its steps'}; nothing is enabled or started; the user is there",
+        )
         self.begin()
         box = self.backup
         box.power_off()
@@ -163,13 +203,20 @@ class OpenWrt(Others):
         box = self.active
         gap_ms = self.moved(lambda: self.removed(box))
         # opkg leaves directories, which are there on OpenWrt.
-        left = {path for path in tree_of(box) - self.before if not path.startswith("/usr/lib/opkg") and not box.inside(path).is_dir()}
+        left = {
+            path
+            for path in tree_of(box) - self.before
+            if not path.startswith("/usr/lib/opkg") and not box.inside(path).is_dir()
+        }
         promise(left == {"/etc/crosswire/crosswire.toml", "/etc/crosswire/key"}, f"{left} are left")
         box.run(self.opkg("install", "/root/this.ipk"))
         self.enable_and_start(box)
         settle(self.active, self.backup)
-        self.say("remove", f"the one that serves hands over, gap {gap_ms:.0f} ms; nothing is left but configuration and key;"
-                           " installed again it stands by")
+        self.say(
+            "remove",
+            f"the one that serves hands over, gap {gap_ms:.0f} ms; nothing is left but configuration and key;"
+            " installed again it stands by",
+        )
 
     def removed(self, box):
         box.run(self.opkg("remove"))
@@ -189,8 +236,10 @@ class Tarball(Others):
         for box in boxes:
             box.boot()
             box.bring(tarball, "/root/crosswire.tar.gz")
-            box.run(f"cd /root && tar -xzf crosswire.tar.gz && cd {name} && sha256sum --quiet -c SHA256SUMS && "
-                    "(cat crosswire; echo another build) >/root/next && chmod 755 /root/next")
+            box.run(
+                f"cd /root && tar -xzf crosswire.tar.gz && cd {name} && sha256sum --quiet -c SHA256SUMS && "
+                "(cat crosswire; echo another build) >/root/next && chmod 755 /root/next"
+            )
 
     def everything(self):
         self.before = tree_of(self.active)
@@ -227,9 +276,15 @@ class Tarball(Others):
         left = {path for path in tree_of(box) - self.before if not path.startswith("/usr/local")}
         own = {"/etc/crosswire", "/etc/crosswire/crosswire.toml", "/etc/crosswire/key"}
         promise(left == own, f"{left} are left")
-        promise(not [path for path in tree_of(box) if path.startswith("/usr/local") and "crosswire" in path], "a file is left")
+        promise(
+            not [path for path in tree_of(box) if path.startswith("/usr/local") and "crosswire" in path],
+            "a file is left",
+        )
         box.run(f"{self.here}/install.sh")
         self.enable_and_start(box)
         settle(self.active, self.backup)
-        self.say("uninstall", f"refused while it runs, gap {gap_ms:.0f} ms; stopped it hands over, gap {moved_ms:.0f} ms; nothing is left"
-                              " but configuration and key; installed again it stands by")
+        self.say(
+            "uninstall",
+            f"refused while it runs, gap {gap_ms:.0f} ms; stopped it hands over, gap {moved_ms:.0f} ms;"
+            " nothing is left but configuration and key; installed again it stands by",
+        )

@@ -1,5 +1,5 @@
-"""A client: ping.py ADDRESS FILE asks every 5 ms for an echo, and notes in FILE when each answer came (8 bytes, ns, the
-monotonic clock)."""
+"""A client: ping.py ADDRESS FILE asks every 5 ms for an echo, and notes in FILE when each answer came (8
+bytes, ns, the monotonic clock)."""
 
 import os
 import select
@@ -43,7 +43,11 @@ def main(address, file):
                 reply, sender = echo.recvfrom(512)
             except OSError:
                 continue
-            if sender[0] == address and reply[20] == 0 and reply[24:26] == struct.pack("!H", os.getpid() & 0xFFFF):
+            if (
+                sender[0] == address
+                and reply[20] == 0
+                and reply[24:26] == struct.pack("!H", os.getpid() & 0xFFFF)
+            ):
                 answers.write(struct.pack("=q", time.monotonic_ns()))
 
 

@@ -1,10 +1,11 @@
-"""A rolling upgrade by packages: a pair of the build before, which speaks protocol 1 alone and cannot go on in place, becomes one of
-this version and goes back, a box at a time, by dpkg, restarts and handovers."""
+"""A rolling upgrade by packages: a pair of the build before, which speaks protocol 1 alone and cannot go on
+in place, becomes one of this version and goes back, a box at a time, by dpkg, restarts and handovers."""
 
 import shutil
 
-from boxes import Pair, promise, settle, wait_until
+from boxes import wait_until
 from debian import varied
+from pair import Pair, promise, settle
 
 BEFORE = "0.1.0"
 
@@ -14,7 +15,13 @@ class Rolling(Pair):
 
     def __init__(self, boxes, lan, package, before, directory, say):
         super().__init__(boxes, lan, say)
-        old = varied(package, directory, "before", BEFORE, lambda tree: shutil.copy(before, tree / "usr/sbin/crosswire"))
+        old = varied(
+            package,
+            directory,
+            "before",
+            BEFORE,
+            lambda tree: shutil.copy(before, tree / "usr/sbin/crosswire"),
+        )
         self.gaps_ms = []
         for box in boxes:
             box.boot()
@@ -47,7 +54,10 @@ class Rolling(Pair):
         self.gaps_ms.append(gap_ms)
         versions = {box.name: box.status().get("version", BEFORE) for box in (self.active, self.backup)}
         versions = ", ".join(f"{node} {versions[node]}" for node in sorted(versions))
-        self.say("upgrade" if name == "this" else "downgrade", f"{what} ({versions}), {self.active.name} serves; gap {gap_ms:.0f} ms")
+        self.say(
+            "upgrade" if name == "this" else "downgrade",
+            f"{what} ({versions}), {self.active.name} serves; gap {gap_ms:.0f} ms",
+        )
 
     def exchange(self, name):
         """Another package on the one that stands by, and its restart."""
@@ -57,10 +67,16 @@ class Rolling(Pair):
         promise("keeps the version before" in said and box.program() == old, said)
         self.noted(name, f"{box.name} installed", gap_ms)
         _, gap_ms = self.unmoved(lambda: box.run("service crosswire restart"))
-        promise(box.program() == box.inside("/usr/sbin/crosswire").read_bytes(), "what is executed is not what is installed")
+        promise(
+            box.program() == box.inside("/usr/sbin/crosswire").read_bytes(),
+            "what is executed is not what is installed",
+        )
         self.noted(name, f"{box.name} restarted", gap_ms)
 
     def speak(self, expected):
         """In which protocol each speaks to the other; the build before does not say."""
-        spoken = {box.status()["peer"].get("protocol") if box.status().get("peer") else None for box in (self.active, self.backup)}
+        spoken = {
+            box.status()["peer"].get("protocol") if box.status().get("peer") else None
+            for box in (self.active, self.backup)
+        }
         promise(spoken == expected, f"they speak {spoken}, not {expected}")
