@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import tarfile
 
-from boxes import sh, wait_until
+from boxes import Failed, sh, wait_until
 from pair import Pair, promise, settle, tree_of
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -40,11 +40,10 @@ def openwrt_base(directory):
         (root / part).mkdir(parents=True)
     (root / "var/run").symlink_to("/run")
     (root / "var/lock").symlink_to("/run/lock")
-    needs = (
-        [word for word in sh("ldd", BUSYBOX).split() if word.startswith("/")]
-        if "dynamic" in sh("file", BUSYBOX)
-        else []
-    )
+    try:
+        needs = [word for word in sh("ldd", BUSYBOX).split() if word.startswith("/")]
+    except Failed:
+        needs = []  # A static one.
     for file in [str(BUSYBOX), *needs]:
         (root / file[1:]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / file[1:])
@@ -182,7 +181,7 @@ class OpenWrt(Others):
             box.run("! crosswire upgrade --help")
         self.say(
             "install",
-            f"{'by opkg' if self.has_opkg else 'by its steps'}; nothing is enabled or started; the user is there",
+            f"{'by opkg' if self.has_opkg else 'by its steps'}; nothing is enabled or runs; the user is there",
         )
         self.begin()
         box = self.backup
