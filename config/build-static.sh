@@ -1,9 +1,10 @@
 #!/bin/sh
-# config/build-static.sh [TARGET | --tools]: the router build, one static binary without the workbench, and proof that it is one.
+# config/build-static.sh [--full] [TARGET]: one static binary without the workbench, and proof that it is one.
 #
-# --tools only gets what building std along needs.
-# TARGET is a musl target, by default i586-unknown-linux-musl: any Pentium, no CMOV, no SSE. The binary is left in
-# target/static/TARGET/release/crosswire, apart from what `cargo build` makes for this machine.
+# Without --full it is the router build, in target/static/TARGET/release/crosswire, which has the features `router` or those that
+# CROSSWIRE_FEATURES names. With --full it has all that a box can use (feature `full`), in target/full/TARGET/release/crosswire.
+# TARGET is a musl target, by default i586-unknown-linux-musl: any Pentium, no CMOV, no SSE.
+# config/build-static.sh --tools only gets what building std along needs.
 #
 # Where rustup has the target (`rustup target add TARGET`), its ready-made standard library is used. Else std is built
 # along: that takes a rustc with its sources (`rustup component add rust-src`, or Debian's rustc-web and rust-web-src)
@@ -30,15 +31,22 @@
 # ziglang stays at 0.15.2: later ones put another allocator in the place of musl's.
 set -eu
 
+kind=static
+# Which features that are stands in Cargo.toml.
+features=${CROSSWIRE_FEATURES-router}
+if [ "${1:-}" = --full ]; then
+    shift
+    kind=full
+    features=full
+fi
 target=${1:-i586-unknown-linux-musl}
+# Of the router build.
 max_i586_bytes=786432
 tools=${ZIGVENV:-${XDG_CACHE_HOME:-$HOME/.cache}/cross-zig}
 lean="-C target-feature=+crt-static -C force-unwind-tables=no -C relocation-model=static"
 cd "$(dirname "$0")/.."
 remap="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo --remap-path-prefix=$PWD=crosswire"
-binary=target/static/$target/release/crosswire
-# Which features that are stands in Cargo.toml.
-features=${CROSSWIRE_FEATURES-router}
+binary=target/$kind/$target/release/crosswire
 # What `--version` says. The same source gives the same bytes only where it comes from the same commit.
 CROSSWIRE_COMMIT=${CROSSWIRE_COMMIT-$(git describe --always --dirty=+ --abbrev=12 --exclude '*' 2>/dev/null || printf unknown)}
 CROSSWIRE_TARGET=$target
@@ -71,7 +79,7 @@ build_with_ready_std() {
     say "std for $target is there: using it"
     RUSTFLAGS="${RUSTFLAGS:-} $lean $remap -C linker=rust-lld" \
         cargo build --release --locked --no-default-features --features "$features" --config "$small" \
-        --target "$target" --target-dir target/static
+        --target "$target" --target-dir "target/$kind"
 }
 
 # Sets RUSTC to one that can build std.
@@ -115,7 +123,7 @@ build_with_own_std() {
     esac
     export RUSTC CARGO RUSTC_BOOTSTRAP RUSTFLAGS
     PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --release --locked --no-default-features --features "$features" \
-        --config "$small" --target "$target" --target-dir target/static \
+        --config "$small" --target "$target" --target-dir "target/$kind" \
         -Z build-std=std,panic_abort -Z build-std-features=optimize_for_size
 }
 
@@ -142,7 +150,7 @@ check_hardened() {
 check_instructions() {
     newer='cmov[a-z]+|fu?comip?i|fu?comi|fcmov[a-z]+|nop[lw]|endbr32|[lsm]fence|prefetch[a-z0-9]*'
     newer="$newer|sysenter|syscall|rdrand|popcnt|lzcnt"
-    listing=target/static/$target/disassembly
+    listing=target/$kind/$target/disassembly
     objdump --disassemble --no-show-raw-insn "$binary" >"$listing"
     all=$(grep -cE '^ *[0-9a-f]+:' "$listing") || fail "$binary disassembles to nothing"
     found=$(grep -E "[[:space:]]($newer)([[:space:]]|\$)|%[xyz]?mm[0-7]" "$listing") || found=
@@ -157,8 +165,8 @@ check_instructions() {
 check_size() {
     bytes=$(wc -c <"$binary" | tr -d ' ')
     say "size: $bytes bytes, sha256 $(sha256sum "$binary" | cut -d ' ' -f 1)"
-    case $target in
-    i586-*)
+    case $kind/$target in
+    static/i586-*)
         [ "$bytes" -le "$max_i586_bytes" ] && return
         [ -n "$is_std_ready" ] || fail "$binary is larger than $max_i586_bytes bytes"
         say "larger than $max_i586_bytes bytes, since rustup's std brings what the one that is built along leaves out"
@@ -166,7 +174,7 @@ check_size() {
     esac
 }
 
-[ $# -le 1 ] || fail "usage: config/build-static.sh [TARGET | --tools]"
+[ $# -le 1 ] || fail "usage: config/build-static.sh [--full] [TARGET] | --tools"
 if [ "$target" = --tools ]; then
     find_rustc
     find_zig

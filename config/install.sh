@@ -233,7 +233,7 @@ needs_witness() {
     [ "$service" = crosswire-witness ] || return 0
     "$binary" --help >/dev/null 2>&1 </dev/null || return 0
     "$binary" witness --help >/dev/null 2>&1 </dev/null && return 0
-    fail "$binary has no witness in it: CROSSWIRE_FEATURES=witness config/build-static.sh makes one. Nothing was changed"
+    fail "$binary has no witness in it: config/build-static.sh --full makes one. Nothing was changed"
 }
 
 # put_directory MODE DIRECTORY: one that is there stays as it is.

@@ -1,14 +1,16 @@
 #!/bin/sh
-# config/package.sh [TARGET]...: packages of the static binaries, from one description (config/package/description,
+# config/package.sh [TARGET]...: builds the static binaries and packs them, from one description (config/package/description,
 # Cargo.toml), by default for i586-unknown-linux-musl.
 #
-# For each TARGET these are made in target/package/ (or CROSSWIRE_PACKAGES), from target/static/TARGET/release/crosswire
-# (config/build-static.sh TARGET makes it), or from the file that CROSSWIRE_BINARY names:
+# For each TARGET these are made in target/package/ (or CROSSWIRE_PACKAGES):
 #
-#   crosswire_VERSION_ARCH.deb        Debian and its kin; packed by dpkg-deb, which has to be there
-#   crosswire_VERSION_ARCH.ipk        OpenWrt (opkg)
-#   crosswire-VERSION-TARGET.tar.gz   everything else: unpack it on the box and run its install.sh
+#   crosswire_VERSION_ARCH.deb        Debian and its kin, with all features but the workbench: such a box has the room. dpkg-deb
+#                                     packs it and has to be there
+#   crosswire_VERSION_ARCH.ipk        OpenWrt (opkg), the router build, with the features that CROSSWIRE_FEATURES names
+#   crosswire-VERSION-TARGET.tar.gz   everything else, the router build: unpack it on the box and run its install.sh
 #   SHA256SUMS                        of all that is in that directory
+#
+# config/build-static.sh makes both binaries, if they are not there already. CROSSWIRE_BINARY names a file to pack in their place.
 #
 # Two runs give the same bytes: all times are SOURCE_DATE_EPOCH, by default that of the last commit. Each package holds the
 # licences of everything in it and a bill of materials (CycloneDX); what is installed starts nothing by itself.
@@ -21,7 +23,6 @@ export LC_ALL
 cd "$(dirname "$0")/.."
 here=$PWD/config/package
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-features=${CROSSWIRE_FEATURES-router}
 maintainer=${CROSSWIRE_MAINTAINER:-crosswire maintainers <maintainers@crosswire.invalid>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || printf 0)}
 export SOURCE_DATE_EPOCH
@@ -74,6 +75,17 @@ pack() {
         --mtime="@$SOURCE_DATE_EPOCH" "$@" | gzip -9n >"$file"
 }
 
+# with KIND: the binary and the features of that build, static or full, from here on, and what it is made of.
+with() {
+    case $1 in
+    full) features=full ;;
+    *) features=${CROSSWIRE_FEATURES-router} ;;
+    esac
+    binary=${CROSSWIRE_BINARY:-target/$1/$target/release/crosswire}
+    [ -f "$binary" ] || fail "there is no $binary"
+    python3 "$here/bill_of_materials.py" "$target" "$features" "$version" "$scratch"
+}
+
 put_licences() {
     put 644 "$scratch/third-party-licences.txt" "$1/third-party-licences.txt"
     compress "$1/third-party-licences.txt"
@@ -109,8 +121,13 @@ Section: net
 Priority: optional
 Multi-Arch: foreign
 Description: $(description)
+ .
+$(printf 'Built with the features %s.' "$(full_features)" | fold -s -w 79 | sed 's/^/ /')
 END
 }
+
+# The features that `full` stands for.
+full_features() { sed -n 's/^full = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '",'; }
 
 deb_changelog() {
     cat <<END
@@ -149,16 +166,13 @@ make_deb() {
     tree=$scratch/deb
     share=usr/share
     put 755 "$binary" usr/sbin/crosswire
-    put_script 755 config/init/crosswire etc/init.d/crosswire
-    put_script 644 config/init/crosswire.service usr/lib/systemd/system/crosswire.service
+    for service in crosswire crosswire-witness; do
+        put_script 755 config/init/$service etc/init.d/$service
+        sed -i "/^# chkconfig:/r $here/deb/removed" "$tree/etc/init.d/$service"
+        put_script 644 config/init/$service.service usr/lib/systemd/system/$service.service
+    done
     put 644 "$here/default" etc/default/crosswire
-    case $features in
-    *witness*)
-        put_script 755 config/init/crosswire-witness etc/init.d/crosswire-witness
-        put_script 644 config/init/crosswire-witness.service usr/lib/systemd/system/crosswire-witness.service
-        ;;
-    esac
-    mkdir -p "$tree/etc/crosswire"
+    mkdir -p "$tree/etc/crosswire/witness-keys"
     put 644 "$here/tmpfiles.conf" usr/lib/tmpfiles.d/crosswire.conf
     for page in crosswire.8 crosswire.toml.5; do
         put 644 "config/man/$page" "$share/man/man${page##*.}/$page"
@@ -174,7 +188,7 @@ make_deb() {
     compress $share/doc/crosswire/changelog
     put 644 "$here/lintian-overrides" $share/lintian/overrides/crosswire
     control=$(deb_control)
-    for script in postinst prerm postrm; do put 755 "$here/deb/$script" DEBIAN/$script; done
+    for script in preinst postinst prerm postrm; do put 755 "$here/deb/$script" DEBIAN/$script; done
     printf '%s\n' "$control" >"$tree/DEBIAN/control"
     (cd "$tree" && find etc -type f | sort | sed 's,^,/,') >"$tree/DEBIAN/conffiles"
     (cd "$tree" && find usr -type f -print | sort | xargs md5sum) >"$tree/DEBIAN/md5sums"
@@ -241,10 +255,13 @@ make_tarball() {
 mkdir -p "$out"
 for target; do
     set_architectures "$target"
-    binary=${CROSSWIRE_BINARY:-target/static/$target/release/crosswire}
-    [ -f "$binary" ] || fail "there is no $binary: config/build-static.sh $target makes it"
-    python3 "$here/bill_of_materials.py" "$target" "$features" "$version" "$scratch"
-    [ "$deb" = - ] || make_deb
+    if [ "$deb" != - ]; then
+        [ -n "${CROSSWIRE_BINARY:-}" ] || config/build-static.sh --full "$target"
+        with full
+        make_deb
+    fi
+    [ -n "${CROSSWIRE_BINARY:-}" ] || config/build-static.sh "$target"
+    with static
     make_ipk
     make_tarball "$target"
     rm -rf "$scratch/deb" "$scratch/ipk" "$scratch/tarball"

@@ -31,6 +31,19 @@ fn expect(program: &str, arguments: &[&str]) -> String {
     said.out
 }
 
+/// What `Cargo.toml` names in its table of features, each with its parts.
+fn features() -> Vec<(String, Vec<String>)> {
+    let manifest = fs::read_to_string(config("../Cargo.toml")).expect("a manifest");
+    let table =
+        manifest.split("[features]\n").nth(1).and_then(|rest| rest.split("\n[").next()).expect("a table");
+    let lines = table.lines().filter_map(|line| line.split_once(" = "));
+    let parts = |list: &str| list.split('"').skip(1).step_by(2).map(String::from).collect();
+    lines
+        .filter(|(name, _)| !name.starts_with('#'))
+        .map(|(name, list)| (name.to_owned(), parts(list)))
+        .collect()
+}
+
 /// Packages of something small in the binary's place: what is tried is the packing.
 fn packages() -> TempDir {
     let place = tempfile::tempdir().expect("a directory");
@@ -72,7 +85,7 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
     );
     assert_eq!(
         expect("dpkg-deb", &["--info", &deb, "conffiles"]),
-        "/etc/default/crosswire\n/etc/init.d/crosswire\n",
+        "/etc/default/crosswire\n/etc/init.d/crosswire\n/etc/init.d/crosswire-witness\n",
         "a configuration of the operator's is no file of the package"
     );
     let contents = expect("dpkg-deb", &["--contents", &deb]);
@@ -83,11 +96,13 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
             "{file}: {contents}"
         );
     };
-    for file in ["usr/sbin/crosswire", "etc/init.d/crosswire"] {
+    for file in ["usr/sbin/crosswire", "etc/init.d/crosswire", "etc/init.d/crosswire-witness"] {
         holds("-rwxr-xr-x root/root", file);
     }
+    holds("drwxr-xr-x root/root", "etc/crosswire/witness-keys/");
     for file in [
         "usr/lib/systemd/system/crosswire.service",
+        "usr/lib/systemd/system/crosswire-witness.service",
         "usr/lib/tmpfiles.d/crosswire.conf",
         "usr/share/bash-completion/completions/crosswire",
         "usr/share/zsh/vendor-completions/_crosswire",
@@ -112,6 +127,49 @@ fn packages_are_the_same_each_time_and_hold_what_a_box_needs() {
             "{script}"
         );
     }
+}
+
+/// A box with room gets all that a box can use, and its package says so; a feature that comes later too.
+#[test]
+fn the_package_for_debian_has_every_feature_but_the_workbench() {
+    if !TOOLS.iter().all(|tool| has_tools(&[tool])) {
+        return;
+    }
+    let all = features();
+    let parts = |wanted: &str| {
+        let found = all.iter().find(|(name, _)| name == wanted).map(|(_, parts)| parts.clone());
+        found.unwrap_or_else(|| panic!("no feature {wanted}"))
+    };
+    let sets = ["default", "router", "full", "workbench"];
+    let single = all.iter().map(|(name, _)| name.clone()).filter(|name| !sets.contains(&name.as_str()));
+    let mut single: Vec<_> = single.collect();
+    single.sort();
+    assert_eq!(parts("full"), single);
+    assert_eq!(parts("default"), ["full", "workbench"]);
+    let place = packages();
+    let said = expect("dpkg-deb", &["--field", &named(&place, ".deb"), "Description"]);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.ends_with(&format!("Built with the features {}.", single.join(" "))), "{said}");
+    let unpacked = |end: &str, file: &str| {
+        let root = place.path().join(end);
+        let inside = root.display().to_string();
+        fs::create_dir(&root).expect("a directory");
+        let package = named(&place, end);
+        if end == ".deb" {
+            expect("dpkg-deb", &["--extract", &package, &inside]);
+        } else {
+            expect("tar", &["-xzf", &package, "-C", &inside]);
+            expect("tar", &["-xzf", &root.join("data.tar.gz").display().to_string(), "-C", &inside]);
+        }
+        expect("gzip", &["-cd", &root.join(file).display().to_string()])
+    };
+    let property = |bill: String| {
+        let bill: serde_json::Value = serde_json::from_str(&bill).expect("JSON");
+        bill["metadata"]["component"]["properties"][1]["value"].as_str().map(String::from)
+    };
+    let deb = unpacked(".deb", "usr/share/doc/crosswire/crosswire.cdx.json.gz");
+    let ipk = unpacked(".ipk", "usr/share/licenses/crosswire/crosswire.cdx.json.gz");
+    assert_eq!([property(deb), property(ipk)].map(Option::unwrap_or_default), ["full", "router"]);
 }
 
 #[test]

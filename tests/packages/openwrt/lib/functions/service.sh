@@ -1,0 +1,1 @@
+# Stands for OpenWrt's, of which nothing is used.
