@@ -185,8 +185,15 @@ impl Node {
         let is_theirs = |(_, path): &(u8, PathId)| {
             self.paths.get(path.index()).is_some_and(|path| path.peer_mac == Some(mac))
         };
+        let is_strangers = |(_, path): &(u8, PathId)| {
+            self.paths.get(path.index()).and_then(|path| path.peer_mac).is_some_and(|known| known != mac)
+        };
+        let is_stranger = shown.as_ref().is_some_and(is_strangers);
         let shown = shown.filter(is_theirs);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if is_stranger {
+            group.stranger = Some((mac, now));
+        }
         if group.role.is_holding() && !group.is_preparing() {
             self.note_still_held(now, id, mac);
             return self.defend(now, id, mac, effects);
