@@ -41,21 +41,55 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A new file beside `path`, to be renamed once it is whole. What stood there is removed, and no link is
-/// followed.
+/// A new file beside `path` in a directory of ours, to be renamed once it is whole. What an earlier run has
+/// left under its name is removed, and no link is followed.
 ///
 /// # Errors
 /// What the file system says.
 pub fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     let new = path.with_extension("new");
     remove(&new)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&new)?;
-    Ok((file, new))
+    create_new(&new, mode).map(|file| (file, new))
+}
+
+fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// The same where files of others stand: no name is taken that is there.
+///
+/// # Errors
+/// What the file system says.
+pub fn create_fresh(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    let mut failed = io::Error::from(io::ErrorKind::AlreadyExists);
+    for fresh in fresh_names(path) {
+        match create_new(&fresh, mode) {
+            Ok(file) => return Ok((file, fresh)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => failed = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failed)
+}
+
+/// Names beside `path` which nobody is likely to have given to a file.
+pub fn fresh_names(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = path.file_name().unwrap_or_default().display();
+    let stem = format!(".{name}.{}", std::process::id());
+    (0..MAX_FRESH_NAMES).map(move |number| path.with_file_name(format!("{stem}-{number}")))
+}
+
+/// So many are tried.
+const MAX_FRESH_NAMES: u8 = 100;
+
+/// Renames a file over another one, at once and whole. Where both are names of one file, Linux leaves both
+/// (rename(2)): the first goes.
+///
+/// # Errors
+/// What the file system says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).and_then(|()| remove(from))
 }
 
 /// Writes a file, whole or not at all.
@@ -63,7 +97,7 @@ pub fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
 /// # Errors
 /// What the file system says.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let (mut file, new) = create_beside(path, mode)?;
+    let (mut file, new) = create_fresh(path, mode)?;
     let written = io::Write::write_all(&mut file, bytes).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);
@@ -98,9 +132,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (path, victim) = (dir.path().join("reload"), dir.path().join("victim"));
         fs::write(&victim, "precious").expect("written");
-        symlink(&victim, dir.path().join("reload.new")).expect("a link");
-        symlink(&victim, &path).expect("a link");
+        let first = fresh_names(&path).next().expect("a name");
+        for link in [&dir.path().join("reload.new"), &path, &first] {
+            symlink(&victim, link).expect("a link");
+        }
         replace(&path, b"done\n", 0o644).expect("written");
+        let link = |path: &Path| fs::symlink_metadata(path).expect("it is there").is_symlink();
+        assert!(link(&first) && link(&dir.path().join("reload.new")), "what is another's is left alone");
+        drop(create_beside(&path, 0o644).expect("a file"));
         assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "done\n");
         assert!(fs::symlink_metadata(&path).expect("it is there").is_file());

@@ -64,7 +64,7 @@ pub enum ReleaseReason {
     Stopping,
     /// The operator asked for a handover here.
     Handover,
-    /// The peer's operator asked for the group.
+    /// The peer asked for the group: for its operator, or for its failback. It does not say which.
     PeerWants,
     /// The operator wants this node to hold nothing.
     Standby,

@@ -112,7 +112,7 @@ pub struct GroupStatus {
     /// For how long nobody has served it while no node was taking or releasing it.
     pub idle: Option<Span>,
     /// The box whose answer for an address of it keeps this node from taking it, or which claims an address
-    /// that is served here.
+    /// that is served here or there and is neither node.
     pub foreign_mac: Option<[u8; 6]>,
     /// The hardware address of the peer is not known: it may be the peer's.
     pub is_foreign_mac_doubtful: bool,

@@ -330,7 +330,14 @@ impl Agent<'_> {
             let is_ours = is_own_mac || is_shared && !answer.is_answer;
             if let Some(place) = place.filter(|_| !(is_ours && is_holding)) {
                 let mac = if is_shared { self.mac_of_peer(path) } else { None }.unwrap_or(answer.mac);
-                let shown = u8::try_from(place).ok().zip(path.filter(|_| answer.is_answer));
+                // Of a claim that answers nobody only that of a stranger is told apart.
+                let is_stranger = |path: &PathId| {
+                    let peers = self.peer_macs.get(path.index()).copied().flatten();
+                    let is_known = peers.is_some_and(|peers| peers != mac);
+                    is_known && !is_own_mac && !self.neighbourhood.is_peer(index, mac)
+                };
+                let on = path.filter(|path| answer.is_answer || is_stranger(path));
+                let shown = u8::try_from(place).ok().zip(on);
                 is_twin = is_own_mac;
                 if path.is_none() && !is_holding {
                     // Nobody else shows the peer there. While this node serves, it is not the peer.

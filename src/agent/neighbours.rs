@@ -188,6 +188,11 @@ impl Neighbourhood {
         }
     }
 
+    /// The peer lives at this hardware address, as far as is known.
+    pub fn is_peer(&self, interface: u8, mac: Mac) -> bool {
+        self.claims.is_peer(interface, mac)
+    }
+
     /// What to poll: nothing, unless somebody was asked.
     pub fn descriptors(&self, now: Instant) -> impl Iterator<Item = BorrowedFd<'_>> {
         let is_asked = move |lookout: &&Lookout| {

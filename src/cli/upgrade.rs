@@ -2,10 +2,11 @@
 //! that is there, and shows what became of it.
 //!
 //! The file comes to where the daemon was started from, which it looks at itself: the daemon is told nothing
-//! but a signal. Until it has taken the new one the old one is kept, and comes back if it refuses.
+//! but a signal. Until it has taken the new one the old one is kept under a name that nobody else has, and
+//! comes back if it refuses. Only then does the old one take the place of one that was kept before.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -52,27 +53,19 @@ pub fn run(options: &UpgradeOptions, out: &mut impl Write) -> Exit {
     if !knows_upgrades(daemon.pid) {
         return refused("the daemon that runs cannot be upgraded in place: stop and start it");
     }
-    let placed = options.file.as_deref().map(|file| place(file, daemon.pid));
-    match placed.transpose() {
-        Err(why) => refused(&why),
-        Ok(placed) => {
-            let exit = daemon.ask(UPGRADE, PATIENCE, out);
-            if exit == Exit::Done && !has_begun(&daemon) {
-                return complain(
-                    Exit::Hangs,
-                    false,
-                    &"its agent does not answer yet: see status and the log",
-                );
-            }
-            if exit != Exit::Done
-                && let Some([path, old]) = placed
-                && let Err(error) = fs::rename(&old, &path)
-            {
-                let what = format_args!("{} is not back in its place: {error}", path.display());
-                return complain(Exit::Refused, false, &what);
-            }
-            exit
+    let placed = match options.file.as_deref().map(|file| place(file, daemon.pid)).transpose() {
+        Ok(placed) => placed.flatten(),
+        Err(why) => return refused(&why),
+    };
+    let exit = daemon.ask(UPGRADE, PATIENCE, out);
+    let has_begun = exit != Exit::Done || has_begun(&daemon);
+    let settled = placed.map_or(Ok(()), |placed| placed.settle(exit == Exit::Done));
+    match settled {
+        Err(why) => complain(exit, false, &why),
+        Ok(()) if !has_begun => {
+            complain(Exit::Hangs, false, &"its agent does not answer yet: see status and the log")
         }
+        Ok(()) => exit,
     }
 }
 
@@ -95,9 +88,39 @@ fn knows_upgrades(pid: i32) -> bool {
     blocked.is_some_and(|bits| bits >> (UPGRADE as i32 - 1) & 1 == 1)
 }
 
-/// Puts the file where the daemon was started from, if it is one of ours for this machine. Returns that
-/// place, and the one of what stood there.
-fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
+/// A new program, where the daemon was started from.
+struct Placed {
+    path: PathBuf,
+    /// What stood there; none if nothing did.
+    before: Option<PathBuf>,
+}
+
+impl Placed {
+    /// What stood there is kept beside it, or comes back.
+    fn settle(self, is_done: bool) -> Result<(), String> {
+        let Self { path, before } = self;
+        match before {
+            None if is_done => Ok(()),
+            None => fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display())),
+            Some(before) => {
+                let to = if is_done { kept(&path) } else { path };
+                let what = |error| format!("{} is not {} yet: {error}", before.display(), to.display());
+                private::rename(&before, &to).map_err(what)
+            }
+        }
+    }
+}
+
+/// Where the program before is kept.
+fn kept(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".old");
+    name.into()
+}
+
+/// Puts the file where the daemon was started from, if it is one of ours for this machine. None if it stands
+/// there already.
+fn place(file: &Path, pid: i32) -> Result<Option<Placed>, String> {
     let of = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     let read = |opened: File, most: u64| {
         let mut bytes = Vec::new();
@@ -113,19 +136,149 @@ fn place(file: &Path, pid: i32) -> Result<[PathBuf; 2], String> {
     if !is_for_machine || !texts.any(|text| text == UNREADABLE.as_bytes()) {
         return Err(format!("{} is no crosswire for this machine that can go on in place", file.display()));
     }
-    let old = path.with_extension("old");
+    // What was kept before that program stays kept.
+    if fs::read(&path).is_ok_and(|now| now == new) {
+        return Ok(None);
+    }
     // From here on nobody interrupts: what was put in its place may have to be taken back.
     let _ = SigSet::all().thread_block();
-    let (mut copy, beside) = private::create_beside(&path, 0o755).map_err(|error| of(&path, error))?;
-    let placed = copy
-        .write_all(&new)
-        .and_then(|()| copy.sync_all())
-        .and_then(|()| private::remove(&old))
-        .and_then(|()| fs::hard_link(&path, &old))
-        .and_then(|()| fs::rename(&beside, &path));
-    drop(copy);
+    put(&path, &new).map(Some).map_err(|error| of(&path, error))
+}
+
+/// Puts a program in a place. If that fails everything is as it was.
+fn put(path: &Path, program: &[u8]) -> io::Result<Placed> {
+    let (mut file, fresh) = private::create_fresh(path, 0o755)?;
+    let written = file.write_all(program).and_then(|()| file.sync_all());
+    drop(file);
+    let before = written.and_then(|()| keep(path));
+    let placed = before.and_then(|before| match private::rename(&fresh, path) {
+        Ok(()) => Ok(Placed { path: path.to_owned(), before }),
+        Err(error) => {
+            before.iter().for_each(|before| drop(fs::remove_file(before)));
+            Err(error)
+        }
+    });
     if placed.is_err() {
-        let _ = fs::remove_file(&beside);
+        let _ = fs::remove_file(&fresh);
     }
-    placed.map(|()| [path, old]).map_err(|error| of(&beside, error))
+    placed
+}
+
+/// Gives what stands there a second name, or copies it where files have one name only. None if nothing
+/// stands there.
+fn keep(path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut failed = io::Error::from(ErrorKind::AlreadyExists);
+    for fresh in private::fresh_names(path) {
+        match fs::hard_link(path, &fresh) {
+            Ok(()) => return Ok(Some(fresh)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => failed = error,
+            Err(_) => return copy(path).map(Some),
+        }
+    }
+    Err(failed)
+}
+
+fn copy(path: &Path) -> io::Result<PathBuf> {
+    let mut from = open_program(path)?;
+    let mode = from.metadata()?.permissions();
+    let (mut file, fresh) = private::create_fresh(path, 0o600)?;
+    let copied = io::copy(&mut from, &mut file)
+        .and_then(|_| file.set_permissions(mode))
+        .and_then(|()| file.sync_all());
+    if copied.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    copied.map(|()| fresh)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// Everything in a directory, by its name.
+    fn files(place: &Path) -> Vec<(String, String)> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.expect("an entry");
+            let text = fs::read_to_string(entry.path()).expect("a file");
+            (entry.file_name().into_string().expect("text"), text)
+        };
+        let mut all: Vec<_> = fs::read_dir(place).expect("a directory").map(entry).collect();
+        all.sort();
+        all
+    }
+
+    fn filled(names: &[&str]) -> tempfile::TempDir {
+        let place = tempfile::tempdir().expect("a directory");
+        names.iter().for_each(|name| fs::write(place.path().join(name), *name).expect("written"));
+        place
+    }
+
+    /// The files of an operator beside a program, one of which it was started from.
+    const NAMES: [&str; 5] =
+        ["crosswire", "crosswire.before", "crosswire.new", "crosswire.old", "crosswire-0.2.0"];
+
+    #[test]
+    fn after_a_refusal_every_file_is_as_it_was() {
+        for name in NAMES {
+            let place = filled(&NAMES);
+            let before = files(place.path());
+            let path = place.path().join(name);
+            let placed = put(&path, b"another").expect("put");
+            assert_eq!(fs::read(&path).expect("it is there"), b"another");
+            placed.settle(false).expect("taken back");
+            assert_eq!(files(place.path()), before, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_program_before_takes_the_place_of_the_one_before_that() {
+        let of = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        for name in NAMES {
+            let place = filled(&NAMES);
+            let mut expected = files(place.path());
+            let kept = format!("{name}.old");
+            expected.retain(|(other, _)| *other != name && *other != kept);
+            expected.extend([of(name, "another"), of(&kept, name)]);
+            expected.sort();
+            put(&place.path().join(name), b"another")
+                .and_then(|placed| placed.settle(true).map_err(io::Error::other))
+                .expect("put");
+            assert_eq!(files(place.path()), expected, "{name}");
+        }
+    }
+
+    /// Linux renames nothing if both names are of one file.
+    #[test]
+    fn a_program_with_a_second_name_leaves_no_third_one() {
+        for is_done in [false, true] {
+            let place = filled(&["crosswire"]);
+            let path = place.path().join("crosswire");
+            fs::hard_link(&path, kept(&path)).expect("a second name");
+            put(&path, b"another").expect("put").settle(is_done).expect("settled");
+            let count = files(place.path()).len();
+            assert_eq!((count, fs::read(kept(&path)).expect("it is there")), (2, b"crosswire".to_vec()));
+        }
+    }
+
+    #[test]
+    fn where_nothing_stood_nothing_stays() {
+        for (is_done, left) in [(false, 0), (true, 1)] {
+            let place = filled(&[]);
+            put(&place.path().join("crosswire"), b"new").expect("put").settle(is_done).expect("settled");
+            assert_eq!(files(place.path()).len(), left);
+        }
+    }
+
+    #[test]
+    fn where_files_have_one_name_a_copy_is_kept() {
+        let place = filled(&["crosswire"]);
+        let path = place.path().join("crosswire");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+        let copied = copy(&path).expect("copied");
+        assert_eq!(fs::read(&copied).expect("it is there"), b"crosswire");
+        assert_eq!(fs::metadata(&copied).expect("it is there").mode() & 0o7777, 0o755);
+    }
 }

@@ -44,6 +44,9 @@ pub const HANDS_OVER_AFTER: Span = Span::from_s(1);
 pub const SLOWEST_ROUND: Span = Span::from_ms(100);
 /// How often a cut-off interface is tried.
 const TRIES_EVERY: Span = Span::from_s(1);
+/// After a cut that lasted longer than any peer is silent between two beats, somebody may be back who was not
+/// after the last one.
+const ANOTHER_CUT: Span = Span::from_s(10);
 
 /// Questions that nobody has answered yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -70,6 +73,9 @@ pub struct Neighbours {
     is_peer_dark: bool,
     /// How many questions have stayed unanswered in a row until the peer was heard.
     unanswered: u8,
+    /// So many more questions follow each other fast, since the peer is back after a cut, and others may be;
+    /// none if somebody was heard since the last cut.
+    again: Option<u8>,
 }
 
 /// What a successor has to know of one interface. Not whether somebody was heard on it: the successor does
@@ -94,7 +100,7 @@ impl Neighbours {
     /// A neighbour was heard at `at` or later. Returns whether that is news: it was cut off, or asked.
     pub fn heard(&mut self, now: Instant, at: Instant) -> bool {
         let is_first = self.heard_at.is_none();
-        self.unanswered = 0;
+        (self.unanswered, self.again) = (0, None);
         self.heard_at = self.heard_at.max(Some(at));
         let is_answer = self.series.is_none_or(|series| at >= series.began_at);
         let was_asked = self.series.is_some();
@@ -113,7 +119,12 @@ impl Neighbours {
         if self.series.is_some_and(|series| at > series.began_at)
             || self.cut_off_at.is_some_and(|cut| at > cut)
         {
-            self.unanswered = self.unanswered.saturating_add(self.series.map_or(0, |series| series.asked));
+            let asked = self.series.map_or(0, |series| series.asked);
+            let is_another = self.cut_off_at.is_some_and(|cut| at > cut + ANOTHER_CUT);
+            if is_another || asked > 1 && self.again.is_none() {
+                self.again = Some(ROUNDS);
+            }
+            self.unanswered = self.unanswered.saturating_add(asked);
             (self.series, self.cut_off_at) = (None, None);
         }
     }
@@ -168,7 +179,9 @@ impl Neighbours {
             }
             (None, Some(_)) => asked_at + TRIES_EVERY,
             (Some(_), _) => asked_at + pace.every,
-            (None, None) if self.unanswered == 1 => asked_at + pace.every,
+            (None, None) if self.unanswered == 1 || self.again.is_some_and(|left| left > 0) => {
+                asked_at + pace.every
+            }
             (None, None) => Some(asked_at).max(self.heard_at).unwrap_or(asked_at) + pace.quiet,
         }
     }
@@ -177,6 +190,7 @@ impl Neighbours {
     pub fn ask(&mut self, now: Instant) {
         let series = self.series.get_or_insert(Series { began_at: now, asked: 0 });
         series.asked = series.asked.saturating_add(1);
+        self.again = self.again.map(|left| left.saturating_sub(1));
         self.asked_at = Some(now);
     }
 
@@ -295,130 +309,5 @@ pub fn together(views: impl Iterator<Item = NeighbourView>) -> NeighbourView {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::vec::Vec;
-
-    use super::*;
-
-    const PACE: Pace =
-        Pace { every: Span::from_ms(20), patience: Span::from_ms(100), quiet: Span::from_s(30) };
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_us(1_000_000) + Span::from_ms(ms)
-    }
-
-    /// Asks whenever it is due, from `from` until `until`, and says when it became cut off.
-    fn ask_until(neighbours: &mut Neighbours, from: u64, until: u64, pace: Pace) -> Option<u64> {
-        let mut cut_off = None;
-        for ms in from..until {
-            if neighbours.judge(at(ms), pace) {
-                cut_off = Some(ms);
-            }
-            if at(ms) >= neighbours.due_at(pace) {
-                neighbours.ask(at(ms));
-            }
-        }
-        cut_off
-    }
-
-    #[test]
-    fn five_unanswered_rounds_cut_off_what_was_proven_and_nothing_else() {
-        let now = Pace { quiet: Span::ZERO, ..PACE };
-        let mut known = Neighbours::default();
-        known.heard(at(0), at(0));
-        assert_eq!(ask_until(&mut known, 10, 400, now), Some(110));
-        assert_eq!(known.state(), Interface::CutOff);
-        let mut unknown = Neighbours::default();
-        assert_eq!(ask_until(&mut unknown, 10, 400, now), None);
-        assert_eq!(unknown.state(), Interface::Unknown);
-    }
-
-    #[test]
-    fn what_was_heard_before_the_first_unanswered_question_proves_nothing() {
-        let mut neighbours = Neighbours::default();
-        neighbours.heard(at(0), at(0));
-        neighbours.ask(at(10));
-        neighbours.heard(at(15), at(9));
-        assert!(neighbours.is_asking(), "it may have been heard before the question");
-        neighbours.heard(at(16), at(10));
-        assert!(!neighbours.is_asking());
-        assert_eq!(neighbours.view(at(9)), NeighbourView::Proven);
-        assert_eq!(neighbours.view(at(10)), NeighbourView::Unproven);
-    }
-
-    #[test]
-    fn an_interface_without_carrier_says_nothing() {
-        let mut neighbours = Neighbours::default();
-        neighbours.heard(at(0), at(0));
-        assert!(ask_until(&mut neighbours, 10, 200, Pace { quiet: Span::ZERO, ..PACE }).is_some());
-        neighbours.note_carrier(false);
-        assert_eq!(neighbours.view(at(1)), NeighbourView::Unknown, "nobody on it can be asked");
-        neighbours.note_carrier(true);
-        assert_eq!(neighbours.view(at(1)), NeighbourView::CutOff, "it was so, and nobody was heard since");
-    }
-
-    #[test]
-    fn a_quiet_lan_is_asked_once_in_half_a_minute() {
-        let mut neighbours = Neighbours::default();
-        neighbours.heard(at(0), at(0));
-        let mut asked = Vec::new();
-        for ms in 0..120_000 {
-            if at(ms) >= neighbours.due_at(PACE) {
-                neighbours.ask(at(ms));
-                neighbours.heard(at(ms), at(ms));
-                asked.push(ms);
-            }
-        }
-        assert_eq!(asked, [30_000, 60_000, 90_000]);
-    }
-
-    #[test]
-    fn cut_off_is_over_when_a_neighbour_or_the_peer_is_heard() {
-        let cut_off = || {
-            let mut neighbours = Neighbours::default();
-            neighbours.heard(at(0), at(0));
-            assert!(ask_until(&mut neighbours, 10, 200, Pace { quiet: Span::ZERO, ..PACE }).is_some());
-            neighbours
-        };
-        let mut by_neighbour = cut_off();
-        by_neighbour.heard(at(300), at(5));
-        assert_eq!(by_neighbour.state(), Interface::CutOff, "that was before");
-        by_neighbour.heard(at(300), at(280));
-        assert_eq!((by_neighbour.state(), by_neighbour.back_at()), (Interface::Proven, Some(at(300))));
-        let mut by_peer = cut_off();
-        by_peer.peer_heard(at(5));
-        assert_eq!(by_peer.state(), Interface::CutOff, "that was before");
-        by_peer.peer_heard(at(300));
-        assert_eq!((by_peer.state(), by_peer.back_at()), (Interface::Unknown, None), "it is alone there");
-        by_peer.heard(at(310), at(305));
-        assert_eq!(by_peer.state(), Interface::Proven);
-        let after = Neighbours::succeed(at(400), cut_off().deposit());
-        assert_eq!(after.state(), Interface::CutOff, "another agent does not forget it");
-    }
-
-    #[test]
-    fn a_peer_that_is_cut_off_wants_a_fresh_proof() {
-        let mut neighbours = Neighbours::default();
-        neighbours.heard(at(0), at(0));
-        neighbours.note_peer(at(10), Interface::CutOff);
-        assert_eq!(neighbours.state(), Interface::Unknown);
-        neighbours.heard(at(20), at(11));
-        assert_eq!(neighbours.state(), Interface::Proven);
-        neighbours.note_peer(at(30), Interface::CutOff);
-        assert_eq!(neighbours.state(), Interface::Proven, "it has said so before");
-    }
-
-    #[test]
-    fn a_group_goes_over_after_ten_rounds_and_a_second() {
-        let mut neighbours = Neighbours::default();
-        neighbours.heard(at(0), at(0));
-        let slow = Pace { every: SLOWEST_ROUND, patience: Span::from_ms(500), quiet: Span::ZERO };
-        ask_until(&mut neighbours, 100, 1_000, slow);
-        assert_eq!(neighbours.cut_off_at(), Some(at(600)));
-        assert_eq!(neighbours.hands_over_at(), None, "nine rounds");
-        ask_until(&mut neighbours, 1_000, 1_001, slow);
-        assert_eq!(neighbours.hands_over_at(), Some(at(1_100)));
-        ask_until(&mut neighbours, 1_001, 1_300, slow);
-        assert_eq!(neighbours.due_at(slow), at(1_100) + TRIES_EVERY, "from then on it is tried seldom");
-    }
-}
+#[path = "neighbours_tests.rs"]
+mod tests;

@@ -377,6 +377,10 @@ fn served(report: &Report) -> String {
 /// All is well: says who could take over. It names nobody while something has just changed, since that may
 /// last.
 fn could(report: &Report) -> String {
+    let [me, peer] = report.names();
+    if report.node.verdict != Verdict::Present {
+        return format!("{peer} has just fallen silent: look again in a second");
+    }
     let is_new = |group: &GroupStatus| group.unserved.or(group.peer_unable).or(group.unable).is_some();
     if report.node.groups.iter().any(is_new) {
         let changed = groups(report, |_, group| is_new(group));
@@ -384,7 +388,6 @@ fn could(report: &Report) -> String {
     }
     let is_held_here = |group: &GroupStatus| group.role.is_holding();
     let held_here = report.node.groups.iter().filter(|group| is_held_here(group)).count();
-    let [me, peer] = report.names();
     let other = match held_here {
         0 => me,
         held if held == report.node.groups.len() => peer,

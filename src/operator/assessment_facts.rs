@@ -387,3 +387,25 @@ fn an_address_that_the_kernel_refuses_is_named() {
         (10.0.0.100/24@eth0): Permission denied";
     assert_eq!(said, (4, wanted.to_owned()));
 }
+
+/// A peer that has just died wakes nobody yet, and nobody is told that it could take over.
+#[test]
+fn nothing_is_promised_of_a_peer_that_has_just_fallen_silent() {
+    for verdict in [Verdict::Dead, Verdict::Doubtful] {
+        let told =
+            line(Role::Active, |r| (r.node.verdict, r.node.peer) = (verdict, Some(peer(Role::Backup))));
+        let said = "gw1 serves gateway; gw2 has just fallen silent: look again in a second";
+        assert_eq!(told, (0, said.to_owned()));
+    }
+}
+
+#[test]
+fn an_address_without_its_interface_is_tried_again_when_that_is_there() {
+    let (code, said) = line(Role::Backup, |r| {
+        r.groups[0].1 = vec!["10.0.0.100/24@eth1 backup".to_owned()];
+        groups(r, |group| (group.unable, group.fault) = (A_WHILE, Some(Fault::Refused(0, 19))));
+    });
+    let wanted = "gw1 could not take over: the kernel refuses an address of it (10.0.0.100/24@eth1 backup): \
+        No such device; it is tried again once eth1 is there";
+    assert!(code == 4 && said.ends_with(wanted), "{said}");
+}

@@ -15,6 +15,7 @@ use super::control::{LASTS, Report};
 use super::forecast;
 use super::testimony::{is_heard, is_witness_silent};
 use super::words;
+use crate::settings::VirtualAddress;
 
 /// What has become of a silent peer, by its modem lines where they are believed.
 pub fn dead_words(report: &Report) -> &'static str {
@@ -104,8 +105,11 @@ pub fn fault_words(report: &Report, index: usize, fault: Fault) -> String {
     if let Fault::Refused(at, errno) = fault
         && let Some(address) = contents.get(usize::from(at))
     {
-        let word = Errno::from_raw(errno).desc();
-        return format!("the kernel refuses an address of it ({address}): {word}");
+        let errno = Errno::from_raw(errno);
+        let place = VirtualAddress::place(address).filter(|_| errno == Errno::ENODEV);
+        let again = place.map(|(_, on)| format!("; it is tried again once {on} is there"));
+        let (word, again) = (errno.desc(), again.unwrap_or_default());
+        return format!("the kernel refuses an address of it ({address}): {word}{again}");
     }
     words::fault(fault, report.scripts(index), report.end(index))
 }

@@ -41,8 +41,9 @@ pub enum Event<'a> {
     AddressRefused(GroupId, Option<u8>),
     /// An address of a group that is held here has gone from our kernel.
     AddressMissing(GroupId),
-    /// Somebody with this MAC says that it has an address of a group. If that answers a question, and the
-    /// address lies on the interface of a LAN path: its place in the group's list, and the path.
+    /// Somebody with this MAC says that it has an address of a group. If that answers a question or is not
+    /// the peer, and the address lies on the interface of a LAN path: its place in the group's list, and the
+    /// path.
     VipAnswered(GroupId, [u8; 6], Option<(u8, PathId)>),
     /// The peer's own address answered, with this MAC: on the interface of that path, or elsewhere.
     PeerAnswered(Option<PathId>, [u8; 6]),

@@ -53,14 +53,14 @@ pub enum Fence {
     Failed,
 }
 
-/// What an operator asks of the node that serves.
+/// What is asked of the node that serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 pub enum Wish {
     /// Nothing.
     None,
     /// Hand over, asked for here.
     Handover,
-    /// Hand over, asked for on the peer.
+    /// Hand over, asked for on the peer by its operator, or by itself as its failback.
     PeerWants,
 }
 

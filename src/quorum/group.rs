@@ -157,6 +157,8 @@ pub struct Group {
     pub said: Option<Wait>,
     /// The MAC that was last recorded to answer for one of its addresses.
     pub said_mac: Option<[u8; 6]>,
+    /// The box that is neither node and was the last one to claim one of its addresses, and when.
+    pub stranger: Option<([u8; 6], Instant)>,
 }
 
 impl Default for Group {
@@ -205,6 +207,7 @@ impl Default for Group {
             active_since: None,
             said: None,
             said_mac: None,
+            stranger: None,
         }
     }
 }
@@ -254,6 +257,11 @@ impl Group {
         self.dark_since
             .zip(self.peer_able_since)
             .map_or(Instant::NEVER, |(dark, able)| dark.max(able) + delay)
+    }
+
+    /// The box that is neither node and has claimed one of its addresses lately.
+    pub fn strangers_mac(&self, now: Instant) -> Option<[u8; 6]> {
+        self.stranger.filter(|(_, at)| now < *at + CLAIM_SHOWN).map(|(mac, _)| mac)
     }
 
     /// Our kernel does not take one of its addresses.

@@ -207,7 +207,7 @@ fn row_23_a_stranger_holds_the_address_after_a_power_cut() {
 }
 
 /// Fault: a stranger on another port of the switch claims the service address while it is served. Required:
-/// no move; alarm with its MAC; the neighbours are told again at once, in both forms of ARP: the client,
+/// no move; alarm with its MAC on both nodes, which say what it would do to a takeover; the neighbours are told again at once, in both forms of ARP: the client,
 /// which had believed the stranger, knows the active node again within a second.
 #[test]
 fn row_23_a_stranger_claims_the_address_that_is_served() {
@@ -245,6 +245,17 @@ fn row_23_a_stranger_claims_the_address_that_is_served() {
         assert_eq!(operations_heard(&heard), BTreeSet::from([1, 2]), "request and reply");
         let told = scene.status(Side::A)["assessment"].clone();
         assert_eq!((&told["code"], &told["reason"]), (&4.into(), &"foreign_claim".into()), "{told}");
+        // The node that would not take over from gw1 as long as the stranger is there says so beforehand.
+        assert_eq!(foreign_mac(&scene, Side::B).as_deref(), Some(STRANGER_TEXT));
+        let told = scene.status(Side::B)["assessment"].clone();
+        assert_eq!((&told["code"], &told["reason"]), (&4.into(), &"foreign_claim".into()), "{told}");
+        for side in BOTH {
+            let text = scene.say(side, &["status"]).text;
+            assert!(
+                text.contains("gw1       NOBODY SERVES: somebody answers for an address of it"),
+                "{text}"
+            );
+        }
         assert!(
             matches!(scene.holds()[..], [Hold { side: Side::A, until: None, .. }]),
             "no move: {:?}",

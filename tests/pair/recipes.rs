@@ -87,6 +87,9 @@ fn active_active() {
         scene.begin(Side::A);
         expect_holders(&scene, [(VIP, Side::A), (OTHER, Side::B)]);
         assert_both_served("after the return", &scene);
+        // One flag says what a peer wants: an operator who did nothing is not named.
+        let log = scene.log_of(Side::B);
+        assert!(log.contains("gw1 asked for it, by an order there or as its failback"), "{log}");
         scene.assert_never_both();
     });
 }

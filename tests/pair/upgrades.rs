@@ -1,5 +1,7 @@
 //! Row 36: the daemon is executed anew in its place while the pair serves.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,11 @@ impl Place {
     fn new() -> Self {
         let place = Self { directory: tempfile::tempdir().expect("a directory") };
         copy_executable(&shipped(), &place.program());
-        copy_executable(&shipped(), &place.file("other"));
+        let other = place.directory.path().join("other.build");
+        // What follows the sections is read by nobody.
+        fs::write(&other, [bytes(&shipped()), b"another build".to_vec()].concat()).expect("written");
+        copy_executable(&other, &place.file("other"));
+        fs::remove_file(other).expect("removed");
         place
     }
 
@@ -45,6 +51,16 @@ impl Place {
 
     fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Everything that is there.
+    fn files(&self) -> BTreeMap<OsString, Vec<u8>> {
+        let all = fs::read_dir(self.directory.path()).expect("a directory");
+        let entry = |entry: std::io::Result<fs::DirEntry>| {
+            let entry = entry.expect("an entry");
+            (entry.file_name(), bytes(&entry.path()))
+        };
+        all.map(entry).collect()
     }
 
     /// A program of this machine that looks like ours, and does something else when it is to run.
@@ -94,9 +110,14 @@ fn bytes(file: &Path) -> Vec<u8> {
     fs::read(file).expect("it is there")
 }
 
-/// What must be so after each refusal: the old file is there, the same guard and agent go on.
-fn assert_untouched(scene: &mut Scene, place: &Place, before: (i32, serde_json::Value)) {
-    assert_eq!(bytes(&place.program()), bytes(&place.file("other")), "the old file is back");
+/// What must be so after each refusal: every file is there as it was, the same guard and agent go on.
+fn assert_untouched(
+    scene: &mut Scene,
+    place: &Place,
+    files: &BTreeMap<OsString, Vec<u8>>,
+    before: (i32, serde_json::Value),
+) {
+    assert!(place.files() == *files, "{:?} instead of {:?}", place.files().keys(), files.keys());
     assert_eq!((guard(scene, Side::A), scene.status(Side::A)["incarnation"].clone()), before);
 }
 
@@ -168,8 +189,8 @@ fn the_node_that_stands_by_is_upgraded() {
     });
 }
 
-/// Operator: files that are no upgrade. Required: each is refused with its cause, the old file is back, the
-/// same processes go on, and nothing moves.
+/// Operator: files that are no upgrade. Required: each is refused with its cause, every file is as it was,
+/// the same processes go on, and nothing moves.
 #[test]
 fn row_36_what_cannot_go_on_is_refused_and_the_old_file_is_back() {
     testing::in_fair_lab(|| {
@@ -192,7 +213,10 @@ fn row_36_what_cannot_go_on_is_refused_and_the_old_file_is_back() {
         std::os::unix::fs::symlink(place.file("other"), place.file("link")).expect("a link");
         let crashes = place.pretender("crashes", "abort();");
         let hangs = place.pretender("hangs", "for (;;) pause();");
-        let mute = place.pretender("mute", "fprintf(stderr, \"no such state\\n\"); return 1;");
+        let does = "fprintf(stderr, \"no such state\\n\"); return 1;";
+        let [mute, old, new] =
+            ["mute", "crosswire.old", "crosswire.new"].map(|name| place.pretender(name, does));
+        let files = place.files();
         for (file, why) in [
             (place.file("foreign"), "is no crosswire for this machine"),
             (place.file("text"), "is no crosswire for this machine"),
@@ -204,15 +228,25 @@ fn row_36_what_cannot_go_on_is_refused_and_the_old_file_is_back() {
             (crashes, "the rehearsal failed"),
             (hangs, "the rehearsal takes longer than 200 ms"),
             (mute, "the rehearsal failed: no such state"),
+            (old, "the rehearsal failed: no such state"),
+            (new, "the rehearsal failed: no such state"),
         ] {
             let said = upgrade(&scene, Side::A, Some(&file));
             assert!(said.code == Some(1) && said.text.contains(why), "{}: {said:?}", file.display());
             assert!(said.text.contains("nothing is changed"), "{said:?}");
-            assert_untouched(&mut scene, &place, before.clone());
+            assert_untouched(&mut scene, &place, &files, before.clone());
         }
         scene.assert_nothing_moved(Side::A, since);
         let said = upgrade(&scene, Side::A, Some(&place.file("other")));
         assert_eq!(said.code, Some(0), "{said:?}");
+        let [program, kept] = [place.program(), place.file("crosswire.old")].map(|path| bytes(&path));
+        assert!(program == bytes(&place.file("other")) && kept == bytes(&shipped()), "both are kept");
+        // The way back, by which the two change places.
+        let said = upgrade(&scene, Side::A, Some(&place.file("crosswire.old")));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let [program, kept] = [place.program(), place.file("crosswire.old")].map(|path| bytes(&path));
+        assert!(program == bytes(&shipped()) && kept == bytes(&place.file("other")), "both are kept");
+        assert_eq!(place.files().len(), files.len(), "and nothing else");
     });
 }
 
@@ -223,13 +257,14 @@ fn what_others_may_write_to_is_not_executed() {
     testing::in_fair_lab(|| {
         let place = Place::new();
         let mut scene = place.scene(Setup::default());
-        let before = (guard(&mut scene, Side::A), scene.status(Side::A)["incarnation"].clone());
+        let (before, files) =
+            ((guard(&mut scene, Side::A), scene.status(Side::A)["incarnation"].clone()), place.files());
         for (path, mode) in [(place.program(), 0o775), (place.directory.path().to_owned(), 0o1777)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
             let said = upgrade(&scene, Side::A, None);
             assert!(said.code == Some(1) && said.text.contains("is not root's alone"), "{said:?}");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
-            assert_untouched(&mut scene, &place, before.clone());
+            assert_untouched(&mut scene, &place, &files, before.clone());
         }
     });
 }
@@ -250,7 +285,7 @@ fn row_36_nothing_is_upgraded_while_a_script_is_pending() {
         scene.expect_soon("a script that starts", PATIENCE, |_| !service.story().is_empty());
         let said = upgrade(&scene, Side::A, Some(&place.file("other")));
         assert!(said.code == Some(1) && said.text.contains("a script runs"), "{said:?}");
-        assert_eq!(bytes(&place.program()), bytes(&place.file("other")));
+        assert_eq!(bytes(&place.program()), bytes(&shipped()));
         scene.expect_service_by(Side::A);
         assert_eq!(service.story(), ["gw1 start 1"]);
         let said = upgrade(&scene, Side::A, None);
@@ -332,7 +367,8 @@ fn a_file_that_cannot_be_taken_is_refused_by_the_rehearsal() {
         let place = Place::new();
         let mut scene = place.scene(often());
         let since = now();
-        let before = (guard(&mut scene, Side::A), scene.status(Side::A)["incarnation"].clone());
+        let (before, files) =
+            ((guard(&mut scene, Side::A), scene.status(Side::A)["incarnation"].clone()), place.files());
         for (from, to, why) in [
             ("addresses", "adresses", "did you mean"),
             ("pair = \"", "pair = \"x", "pair has changed: this needs a restart"),
@@ -341,7 +377,7 @@ fn a_file_that_cannot_be_taken_is_refused_by_the_rehearsal() {
             let said = upgrade(&scene, Side::A, None);
             assert!(said.code == Some(1) && said.text.contains(why), "{said:?}");
             scene.rewrite(Side::A, to, from);
-            assert_untouched(&mut scene, &place, before.clone());
+            assert_untouched(&mut scene, &place, &files, before.clone());
         }
         scene.assert_nothing_moved(Side::A, since);
     });

@@ -68,6 +68,7 @@ impl Guard<'_> {
                 // The interface may have had another name.
                 let name = self.settings.interfaces.get(usize::from(interface));
                 self.owe_look(|address, is_held| !is_held && Some(&address.interface) == name);
+                self.doubt_refusals(name);
             }
             if let LinkEvent::CameUp(interface) | LinkEvent::Carrier(interface, true) = *event {
                 self.look_from = now();
@@ -144,6 +145,15 @@ impl Guard<'_> {
             }
             if before.is_some() || index.is_some() {
                 self.tell(&FromGuard::Refuses { group: id, address: index }, None);
+            }
+        }
+    }
+
+    /// What the kernel refused while an interface was not there is told anew.
+    fn doubt_refusals(&mut self, name: Option<&String>) {
+        for (group, own) in self.settings.groups.iter().zip(&mut self.resources) {
+            if group.addresses.iter().any(|address| Some(&address.interface) == name) {
+                own.refused.get_or_insert(u8::MAX);
             }
         }
     }

@@ -11,8 +11,12 @@ use crate::logger;
 use crate::plain;
 use crate::sys::process::take_over;
 
-/// A longer line is cut.
+/// A longer line is cut, between two words if it has some.
 const MAX_LINE_BYTES: usize = 200;
+/// The same of a line that is shown to whoever has asked.
+const MAX_TOLD_BYTES: usize = 1_000;
+/// Stands for what was cut.
+const MORE: &str = " ...";
 /// Further lines of one run are counted and dropped.
 const MAX_LINES: usize = 50;
 /// Pipes of ended scripts that daemons keep open; beyond these the oldest is closed.
@@ -88,6 +92,12 @@ impl Output {
         Self { pipe, label: None, lines: BoundedLines::default(), said: Said::default() }
     }
 
+    /// The same, with longer lines.
+    pub fn told(pipe: OwnedFd) -> Self {
+        let lines = BoundedLines { longest: MAX_TOLD_BYTES, ..BoundedLines::default() };
+        Self { lines, ..Self::unlogged(pipe) }
+    }
+
     /// What was said, once the run is over.
     pub fn into_said(mut self) -> Said {
         self.read();
@@ -146,12 +156,18 @@ impl AsFd for Output {
     }
 }
 
-/// Cuts a stream of bytes into at most [`MAX_LINES`] printable lines of at most [`MAX_LINE_BYTES`].
-#[derive(Default)]
+/// Cuts a stream of bytes into at most [`MAX_LINES`] printable lines of so many bytes at most.
 struct BoundedLines {
+    longest: usize,
     line: Vec<u8>,
     emitted: usize,
     dropped: usize,
+}
+
+impl Default for BoundedLines {
+    fn default() -> Self {
+        Self { longest: MAX_LINE_BYTES, line: Vec::new(), emitted: 0, dropped: 0 }
+    }
 }
 
 impl BoundedLines {
@@ -159,7 +175,7 @@ impl BoundedLines {
         for byte in bytes {
             if *byte == b'\n' {
                 self.flush(&mut emit);
-            } else if self.line.len() < MAX_LINE_BYTES {
+            } else if self.line.len() <= self.longest {
                 self.line.push(*byte);
             }
         }
@@ -168,7 +184,7 @@ impl BoundedLines {
     fn flush(&mut self, mut emit: impl FnMut(&str)) {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
+        let (text, more) = self.cut(text.trim_end());
         if text.is_empty() {
             return;
         }
@@ -178,7 +194,17 @@ impl BoundedLines {
         }
         self.emitted += 1;
         // A script must not be able to forge a line of ours, or to colour the terminal.
-        emit(&plain::line(text, MAX_LINE_BYTES));
+        emit(&(plain::line(text, self.longest) + more));
+    }
+
+    /// As much of a line as there is room for, and what stands for the rest.
+    fn cut<'a>(&self, line: &'a str) -> (&'a str, &'static str) {
+        if line.len() <= self.longest {
+            return (line, "");
+        }
+        let room = self.longest.saturating_sub(MORE.len());
+        let whole = line.get(..line.floor_char_boundary(room)).unwrap_or_default();
+        (whole.rsplit_once(' ').map_or(whole, |(words, _)| words).trim_end(), MORE)
     }
 }
 
@@ -206,8 +232,17 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_and_the_next_is_whole() {
-        let (lines, _) = lines(&[&[b'x'; 1_000], b"\nnext\n"]);
-        assert_eq!(lines, ["x".repeat(MAX_LINE_BYTES), "next".to_owned()]);
+        let all = "x".repeat(MAX_LINE_BYTES);
+        let (whole, _) = lines(&[all.as_bytes(), b"\nnext\n"]);
+        assert_eq!(whole, [all.clone(), "next".to_owned()]);
+        let (cut, _) = lines(&[&[b'x'; 1_000], b"\nnext\n"]);
+        assert_eq!(cut, [format!("{} ...", &all[4..]), "next".to_owned()]);
+    }
+
+    #[test]
+    fn a_long_line_ends_with_a_word() {
+        let (lines, _) = lines(&["unknown key ".repeat(20).as_bytes()]);
+        assert_eq!(lines, [format!("{}...", "unknown key ".repeat(16))]);
     }
 
     #[test]

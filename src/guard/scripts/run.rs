@@ -124,9 +124,9 @@ impl Run {
         Self::with(label, (Action::Start, Standard::Exec), pid, output, now + timeout)
     }
 
-    /// The same for a process that is not logged as long as it works.
+    /// The same for a process that is not logged as long as it works, and whose last line is shown.
     pub fn quiet(label: String, pid: Pid, pipe: OwnedFd, deadline: Instant) -> Self {
-        Self::with(label, (Action::Monitor, Standard::Exec), pid, Output::unlogged(pipe), deadline)
+        Self::with(label, (Action::Monitor, Standard::Exec), pid, Output::told(pipe), deadline)
     }
 
     fn with(label: String, what: (Action, Standard), pid: Pid, output: Output, deadline: Instant) -> Self {

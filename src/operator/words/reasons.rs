@@ -21,7 +21,7 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
     match reason {
         ReleaseReason::Stopping => "we were told to stop".to_string(),
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
-        ReleaseReason::PeerWants => format!("the operator of {peer} asked for it"),
+        ReleaseReason::PeerWants => format!("{peer} asked for it, by an order there or as its failback"),
         ReleaseReason::Standby => "the operator wants this node in standby".to_string(),
         ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
         ReleaseReason::NoCarrier => {
@@ -115,5 +115,17 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::PeerMaintenance => {
             format!("{peer} was last heard in maintenance: nothing is moved until that is over")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a peer wants is one flag: it does not say who has decided that.
+    #[test]
+    fn what_the_peer_asks_for_is_not_said_to_be_an_order() {
+        let said = release_reason(ReleaseReason::PeerWants, "gw1");
+        assert_eq!(said, "gw1 asked for it, by an order there or as its failback");
     }
 }

@@ -12,7 +12,7 @@ use crate::quorum::facts::{Clock, Fence, OwnFacts, PeerFacts, Situation, Standby
 use crate::quorum::forecast::{
     Forecast, MAX_FORECASTS, NextFault, Prospect, Waits, in_silence, kept, parted, silenced, taken,
 };
-use crate::quorum::group::Group;
+use crate::quorum::group::{CLAIM_SHOWN, Group};
 use crate::quorum::probe::Finding;
 use crate::quorum::timing;
 use crate::quorum::verdict::{Testimony, verdict};
@@ -194,7 +194,7 @@ impl Node {
         });
         let s = in_silence(self.situation(now, id, group));
         let verdict = verdict(&paths.collect::<Vec<_, MAX_PATHS>>(), false);
-        let finding = if is_deaf { Finding::Impossible } else { Finding::Clear };
+        let finding = if is_deaf { Finding::Impossible } else { answer(self.claimant(now, group)) };
         let (witness, neighbours) = (self.sight(now, before, true), self.neighbours_now(id, true));
         let vote = self.vote_after(now, id, before, true);
         let wire = WireFacts { finding, witness, neighbours, vote };
@@ -248,7 +248,7 @@ impl Node {
                 ..s.own
             },
             wire: WireFacts {
-                finding: Finding::Clear,
+                finding: answer(self.claimant(now, group)),
                 witness: self.sight(now, before, false),
                 neighbours: self.neighbours_now(id, false),
                 vote: self.vote_after(now, id, before, false),
@@ -264,6 +264,15 @@ impl Node {
             },
             ..s
         })
+    }
+
+    /// The box that is neither node and has claimed an address of the group lately: who serves it next would
+    /// find that out.
+    fn claimant(&self, now: Instant, group: &Group) -> Option<[u8; 6]> {
+        let is_contested = group.role == Role::Active && now < group.defend_from + CLAIM_SHOWN;
+        let is_peers = |mac: &[u8; 6]| self.paths.iter().any(|path| path.peer_mac == Some(*mac));
+        let claimed = group.said_mac.filter(|mac| is_contested && !is_peers(mac));
+        claimed.or(group.strangers_mac(now))
     }
 
     /// What the voting witness would grant a node after that fault: a holder claims first. Without the
@@ -320,6 +329,11 @@ impl Node {
                 .map(|armed| timing::with_drift(stopped(armed) + seconds(armed.watchdog_s) + self.pace())),
         }
     }
+}
+
+/// What a probe would show.
+fn answer(claimant: Option<[u8; 6]>) -> Finding {
+    if claimant.is_some() { Finding::VipAnswers } else { Finding::Clear }
 }
 
 fn is_lost(index: usize, loss: Option<NextFault>) -> bool {

@@ -281,7 +281,7 @@ impl Node {
             Event::Interface(index, up) => self.note_interface(usize::from(index), up),
             Event::Done(token, outcome) => self.done(now, token, outcome, effects),
             Event::Scripts(group, condition) => self.scripts(group, condition, effects),
-            Event::AddressRefused(group, address) => self.address_refused(group, address),
+            Event::AddressRefused(group, address) => self.address_refused(now, group, address),
             Event::AddressMissing(group) => self.address_missing(now, group),
             Event::VipAnswered(group, mac, shown) => self.vip_answered(now, group, (mac, shown), effects),
             Event::PeerAnswered(path, mac) => self.peer_answered(now, path, mac, effects),

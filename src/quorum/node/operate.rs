@@ -131,11 +131,15 @@ impl Node {
     }
 
     /// Notes that our kernel would refuse an address: a node that could not take a group says so before it
-    /// has to.
-    pub(super) fn address_refused(&mut self, id: GroupId, address: Option<u8>) {
-        let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Backup) else {
+    /// has to. One that has failed for such an address tries again when the kernel takes it.
+    pub(super) fn address_refused(&mut self, now: Instant, id: GroupId, address: Option<u8>) {
+        let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if group.role == Role::Faulty && group.is_refused() && address.is_none() {
+            group.timers.set(Timer::Retry, now);
+        }
+        if group.role != Role::Backup {
             return;
-        };
+        }
         let fault = address.map(|index| Fault::Refused(index, NO_SUCH_FAMILY));
         self.is_urgent |= core::mem::replace(&mut group.fault, fault).is_some() != fault.is_some();
     }
@@ -181,8 +185,15 @@ impl Node {
         let is_theirs = |(_, path): &(u8, PathId)| {
             self.paths.get(path.index()).is_some_and(|path| path.peer_mac == Some(mac))
         };
+        let is_strangers = |(_, path): &(u8, PathId)| {
+            self.paths.get(path.index()).and_then(|path| path.peer_mac).is_some_and(|known| known != mac)
+        };
+        let is_stranger = shown.as_ref().is_some_and(is_strangers);
         let shown = shown.filter(is_theirs);
         let Some(group) = self.groups.get_mut(id.index()) else { return };
+        if is_stranger {
+            group.stranger = Some((mac, now));
+        }
         if group.role.is_holding() && !group.is_preparing() {
             self.note_still_held(now, id, mac);
             return self.defend(now, id, mac, effects);

@@ -61,6 +61,9 @@ impl Node {
         for group in self.groups.iter_mut().filter(|group| group.probe.is_expecting(now, wait)) {
             group.probe.peer_answered(now, path);
         }
+        for group in &mut self.groups {
+            group.stranger.take_if(|(stranger, _)| *stranger == mac);
+        }
         let Some(path) = path else { return };
         let Some(here) = self.paths.get_mut(path.index()) else { return };
         here.peer_mac = Some(mac);

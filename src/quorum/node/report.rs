@@ -84,6 +84,8 @@ impl Node {
         // If the peer is not heard but claims the group on the wire, both have served it since its newest
         // frame at the earliest.
         let split_at = self.newest_frame_at().filter(|_| is_contested && self.is_peer_claiming(group));
+        let is_told = is_contested || block == Some(Block::VipAnswers);
+        let strangers_mac = group.strangers_mac(now).filter(|_| role != Role::Active);
         let both_since = group.tied.map(|tied| tied.seen_at).or(split_at);
         GroupStatus {
             role,
@@ -98,7 +100,7 @@ impl Node {
             peer_unable: lasts(group.peer_unable_since),
             unserved: lasts(group.unserved_since),
             idle: lasts(group.idle_since),
-            foreign_mac: group.said_mac.filter(|_| is_contested || block == Some(Block::VipAnswers)),
+            foreign_mac: group.said_mac.filter(|_| is_told).or(strangers_mac),
             is_foreign_mac_doubtful: block == Some(Block::VipAnswers) && self.is_peers_answer(id).is_none(),
         }
     }

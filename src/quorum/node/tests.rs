@@ -8,10 +8,13 @@ use crate::frame::{Body, Key, Keyring};
 use crate::health::Lines;
 use crate::pair::{GroupId, PathId, PathKind, Role};
 use crate::quorum::facts::Standby;
-use crate::quorum::group::DEFEND_EVERY;
+use crate::quorum::forecast::{Forecast, NextFault, Prospect};
+use crate::quorum::group::{CLAIM_SHOWN, DEFEND_EVERY, RETRY_AFTER};
 use crate::quorum::probe::{Finding, Probe};
 use crate::quorum::succession::Promise;
+use crate::quorum::timers::Timer;
 use crate::quorum::timing;
+use crate::reasons::Block;
 use crate::resource::{Condition, Fault, Token};
 use crate::station::Station;
 
@@ -262,6 +265,75 @@ fn what_a_rival_claimed_is_settled_when_it_has_let_go() {
     run(&mut nodes, &mut now, DEFEND_EVERY, [true; 2]);
     claim(&mut nodes[0], now);
     assert_eq!(claimed(&nodes[0], now), Some(PEER));
+}
+
+/// What a node says would become of the group if the box that serves it lost its power now.
+fn prospect(node: &Station, now: Instant) -> Prospect {
+    let all = node.forecasts(now);
+    let of = |forecast: &&Forecast| forecast.loss == NextFault::Power(Side::A);
+    all.iter().find(of).expect("a forecast").groups[ONLY]
+}
+
+/// A box that is neither node claims what is served: whoever would have to take it next would wait for it.
+/// Both say so, for as long as the claim is shown.
+#[test]
+fn a_stranger_at_the_address_is_told_of_before_a_takeover_fails() {
+    for (mac, on, is_told) in [
+        (STRANGER, Some((0, LAN)), [true, true]),
+        (STRANGER, None, [true, false]),
+        (PEER, Some((0, LAN)), [false, false]),
+    ] {
+        let (mut nodes, mut now) = at_work();
+        for node in &mut nodes {
+            node.step(now, Event::PeerAnswered(Some(LAN), PEER), &mut Effects::new());
+            assert!(matches!(prospect(node, now), Prospect::TakenOver(_)));
+            node.step(now, Event::VipAnswered(GATEWAY, mac, on), &mut Effects::new());
+        }
+        let blocked = Prospect::NotTaken(Block::VipAnswers);
+        let tell = |nodes: &[Station; 2], now| [0, 1].map(|index| prospect(&nodes[index], now) == blocked);
+        assert_eq!(tell(&nodes, now), is_told, "{mac:?} {on:?}");
+        let shown = nodes[1].status(now).groups[ONLY].foreign_mac;
+        assert_eq!(shown, Some(STRANGER).filter(|_| is_told[1]));
+        run(&mut nodes, &mut now, CLAIM_SHOWN + DEFEND_EVERY, [true; 2]);
+        assert_eq!(tell(&nodes, now), [false; 2]);
+        assert_eq!(nodes[1].status(now).groups[ONLY].foreign_mac, None);
+    }
+}
+
+/// Another network card of the peer claims the address before it has said whose it is.
+#[test]
+fn a_claim_of_the_peers_new_card_is_no_strangers() {
+    let (mut nodes, now) = at_work();
+    let node = &mut nodes[1];
+    for event in [
+        Event::PeerAnswered(Some(LAN), PEER),
+        Event::VipAnswered(GATEWAY, STRANGER, Some((0, LAN))),
+        Event::PeerAnswered(Some(LAN), STRANGER),
+    ] {
+        node.step(now, event, &mut Effects::new());
+    }
+    assert_eq!(node.status(now).groups[ONLY].foreign_mac, None);
+}
+
+/// What has failed for an address that the kernel did not take waits no longer than that is so.
+#[test]
+fn what_the_kernel_refused_is_tried_again_when_it_takes_it() {
+    const ENODEV: i32 = 19;
+    for (role, fault, is_over) in [
+        (Role::Backup, Fault::Refused(0, ENODEV), true),
+        (Role::Faulty, Fault::Refused(0, ENODEV), true),
+        (Role::Faulty, Fault::ScriptStart(0), false),
+    ] {
+        let (mut nodes, mut now) = at_work();
+        let group = &mut nodes[1].groups[ONLY];
+        (group.role, group.fault) = (role, Some(fault));
+        group.timers.set(Timer::Retry, now + RETRY_AFTER);
+        nodes[1].step(now, Event::AddressRefused(GATEWAY, None), &mut Effects::new());
+        run(&mut nodes, &mut now, Span::from_ms(500), [true; 2]);
+        let group = &nodes[1].groups[ONLY];
+        let is_well = (group.role, group.fault) == (Role::Backup, None);
+        assert_eq!(is_well, is_over, "{role:?} {fault:?}");
+    }
 }
 
 /// A node on a cable slower than its LAN, and when the lines of the cable dropped.
