@@ -148,11 +148,16 @@ pub fn open(
 /// # Errors
 /// What no retry can mend.
 pub fn open_paths(settings: &Settings) -> Result<Vec<Result<OwnedFd, OpenError>>, StartError> {
-    let open_one = |path: &crate::settings::PathSettings| match ports::open_path(path) {
-        Err(error @ OpenError::Refused { .. }) => Err(StartError::Path { name: path.name.clone(), error }),
-        opened => Ok(opened),
-    };
-    settings.paths.iter().map(open_one).collect()
+    let mut all = Vec::new();
+    for path in &settings.paths {
+        match ports::open_path(path) {
+            Err(error @ OpenError::Refused { .. }) => {
+                return Err(StartError::Path { name: path.name.clone(), error });
+            }
+            opened => all.push(opened),
+        }
+    }
+    Ok(all)
 }
 
 /// The guard's life: starts the agent, carries out what it orders until the daemon ends, and returns the exit

@@ -58,7 +58,7 @@ impl Vmac {
     /// kernel lets no other one be up. `root` is empty outside a test.
     pub fn rival(&self, root: &str, below: &str) -> Option<String> {
         let net = format!("{root}/sys/class/net");
-        names_in(Path::new(&net)).find(|name| {
+        names_in(Path::new(&net)).into_iter().find(|name| {
             let read = |file| fs::read_to_string(format!("{net}/{name}/{file}")).unwrap_or_default();
             let is_there = name == below || Path::new(&format!("{net}/{name}/lower_{below}")).exists();
             // `IFF_UP` is the lowest bit of the flags.
@@ -81,7 +81,8 @@ impl Vmac {
         let uevent = read(format!("{net}/{name}/uevent"));
         // Not every kernel names the kind of a macvlan there.
         let is_other = uevent.starts_with("DEVTYPE=") && !uevent.starts_with("DEVTYPE=macvlan\n");
-        let is_on_another = || names_in(&Path::new(&net).join(name)).any(|file| file.starts_with("lower_"));
+        let is_on_another =
+            || names_in(&Path::new(&net).join(name)).iter().any(|file| file.starts_with("lower_"));
         if !uevent.is_empty() && (is_other || !is_on_another()) {
             let what = format!("the vmac needs the name {name}, which another interface of this box has");
             return Some((what, "rename that interface"));

@@ -3,8 +3,11 @@
 //! Either would read our beats and answer them, and no lock keeps a root process out.
 
 use std::fs;
+use std::path::Path;
 
 use nix::sys::stat::{major, minor};
+
+use crate::sys::directory::names_in;
 
 /// One line that says who uses the tty with device number `rdev` and how to free it; `None` if it is free. If
 /// `/proc` or `/sys` is not mounted, the port is taken to be free.
@@ -78,9 +81,8 @@ fn has_console(list: &str, major: u64, minor: u64) -> bool {
 /// A process whose controlling terminal it is: a getty that waits, or whoever logged in there.
 fn session_on(rdev: u64) -> Option<(u32, String)> {
     let wanted = stat_tty_number(major(rdev), minor(rdev));
-    let pids =
-        fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.into_iter().find_map(|pid: u32| {
+    let names = names_in(Path::new("/proc"));
+    names.iter().filter_map(|name| name.parse().ok()).find_map(|pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (program, tty) = parse_stat(&stat)?;
         (tty == wanted).then(|| (pid, program.to_owned()))

@@ -34,10 +34,11 @@ fn is_started_at_boot(root: &Path, script: &Script) -> bool {
     };
     let Some(service) = script.service().filter(|_| is_of_boot) else { return false };
     let unit = if service.contains('.') { service.to_owned() } else { format!("{service}.service") };
-    let is_link = |name: String| name.strip_prefix('S').and_then(|name| name.get(2..)) == Some(service);
+    let is_link = |name: &String| name.strip_prefix('S').and_then(|name| name.get(2..)) == Some(service);
     let systemd = root.join(SYSTEMD);
-    let is_wanted = |target: String| systemd.join(target).join(&unit).symlink_metadata().is_ok();
-    SYSV.iter().any(|level| names_in(&root.join(level)).any(is_link)) || names_in(&systemd).any(is_wanted)
+    let is_wanted = |target: &String| systemd.join(target).join(&unit).symlink_metadata().is_ok();
+    SYSV.iter().any(|level| names_in(&root.join(level)).iter().any(is_link))
+        || names_in(&systemd).iter().any(is_wanted)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use crosswire::config::{GroupPolicy, SafetyRule};
 use crosswire::quorum::timing::Proof;
 
 use super::proof::line;
-use crate::gather::Gather;
 use crate::plain;
 use crate::settings::{GroupSettings, Script, Settings, StopFailure, exact};
 

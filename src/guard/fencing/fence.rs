@@ -168,9 +168,10 @@ fn run(program: &Path, call: &Call, until: Instant) -> Result<i32, Unconfirmed> 
 
 fn spawn(program: &Path, call: &Call) -> nix::Result<Pid> {
     let program = c_string(program.as_os_str().as_bytes())?;
-    let arguments = call.arguments.iter().map(|text| c_string(text.as_bytes()));
-    let arguments: Vec<CString> =
-        [Ok(program.clone())].into_iter().chain(arguments).collect::<Result<_, _>>()?;
+    let mut arguments = vec![program.clone()];
+    for text in &call.arguments {
+        arguments.push(c_string(text.as_bytes())?);
+    }
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
     // Options are far shorter than a pipe is deep.
     write(&writer, call.input.as_bytes())?;

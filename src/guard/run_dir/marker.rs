@@ -234,18 +234,18 @@ fn parse(text: &str, boot: &str) -> Result<Vec<Mark>, ()> {
     if u64::from_str_radix(sum.trim(), 16) != Ok(hash(&[told])) {
         return Err(());
     }
-    marks.lines().map(parse_mark).collect()
+    marks.lines().map(parse_mark).gather_all().ok_or(())
 }
 
-fn parse_mark(line: &str) -> Result<Mark, ()> {
+fn parse_mark(line: &str) -> Option<Mark> {
     let mut words = line.split(' ');
-    let hex = |word: Option<&str>| u64::from_str_radix(word.ok_or(())?, 16).map_err(|_| ());
-    let group = hex(words.next())?;
-    let term = words.next().and_then(|word| word.parse().ok()).ok_or(())?;
-    let pid = words.next().and_then(|word| word.parse().ok()).ok_or(())?;
-    let at = words.next().and_then(|word| word.parse().ok()).ok_or(())?;
-    let scripts = words.map(|word| hex(Some(word))).collect::<Result<_, _>>()?;
-    Ok(Mark { group, term, scripts, run: (pid > 1).then_some((pid, at)) })
+    let hex = |word: &str| u64::from_str_radix(word, 16).ok();
+    let group = hex(words.next()?)?;
+    let term = words.next()?.parse().ok()?;
+    let pid = words.next()?.parse().ok()?;
+    let at = words.next()?.parse().ok()?;
+    let scripts = words.map(hex).gather_all()?;
+    Some(Mark { group, term, scripts, run: (pid > 1).then_some((pid, at)) })
 }
 
 /// What is left of a group, by its present list of scripts.

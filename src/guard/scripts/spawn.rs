@@ -25,14 +25,23 @@ const CANNOT_EXECUTE: i32 = 126;
 /// The standard library would wait until the program is executed, and so for a dead network disk. This does
 /// not wait.
 pub fn spawn(script: &Script, action: &str, environment: &[CString]) -> nix::Result<(Pid, OwnedFd)> {
-    let programs = script.programs.iter().map(|path| c_string(path.as_os_str().as_bytes()));
-    let programs: Vec<CString> = programs.collect::<nix::Result<_>>()?;
+    let mut programs = Vec::new();
+    for path in &script.programs {
+        programs.push(c_string(path.as_os_str().as_bytes())?);
+    }
+    let action = c_string(action.as_bytes())?;
     let is_action_first = script.standard == Standard::Systemd;
-    let words = is_action_first.then_some(action).into_iter();
-    let words = words.chain(script.arguments.iter().map(String::as_str));
-    let more = words.chain((!is_action_first).then_some(action)).map(|word| c_string(word.as_bytes()));
-    let arguments: Vec<CString> =
-        programs.first().cloned().map(Ok).into_iter().chain(more).collect::<nix::Result<_>>()?;
+    let mut arguments = Vec::new();
+    arguments.extend(programs.first().cloned());
+    if is_action_first {
+        arguments.push(action.clone());
+    }
+    for word in &script.arguments {
+        arguments.push(c_string(word.as_bytes())?);
+    }
+    if !is_action_first {
+        arguments.push(action);
+    }
     let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     spawn_program(&programs, &arguments, environment, &null, None)
 }
