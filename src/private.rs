@@ -83,15 +83,6 @@ pub fn fresh_names(path: &Path) -> impl Iterator<Item = PathBuf> {
 /// So many are tried.
 const MAX_FRESH_NAMES: u8 = 100;
 
-/// Renames a file over another one, at once and whole. Where both are names of one file, Linux leaves both
-/// (rename(2)): the first goes.
-///
-/// # Errors
-/// What the file system says.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to).and_then(|()| remove(from))
-}
-
 /// Writes a file, whole or not at all.
 ///
 /// # Errors

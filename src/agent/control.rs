@@ -15,7 +15,7 @@ use crate::sys::sockets::accept;
 const MAX_CLIENTS: usize = 4;
 
 /// Longest question: the name of a group, and room.
-const MAX_QUESTION_BYTES: usize = 256;
+const MAX_QUESTION_BYTES: usize = 1_024;
 
 /// How long members wait after anything has come from one of them: fifty questions in a second cost a
 /// hundredth of one processor, whoever asks them and whatever they are.

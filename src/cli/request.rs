@@ -13,8 +13,9 @@ use super::status::not_answered;
 use crate::clock::{self, now};
 use crate::operator::control::{Answer, Question, Report, ask};
 use crate::operator::exit::{Exit, complain};
-use crate::operator::restraint::{self, SavedRestraint};
+use crate::operator::restraint::{self, MAX_REASON, SavedRestraint};
 use crate::operator::words;
+use crate::settings::MAX_NAME_BYTES;
 
 /// How long a move is followed while no role is seen to change. The daemon goes on all the same.
 const PATIENCE: Span = Span::from_s(30);
@@ -95,6 +96,10 @@ pub(super) fn demand(what: Demand<String>, reason: &Option<String>) -> Question 
 
 /// Asks. `None` if the daemon does it; else says why not, with `about` in front, and returns the exit code.
 pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) -> Option<Exit> {
+    if let Some((name, length, most)) = too_long(question) {
+        let what = format_args!("crosswire: {name} has {length} characters, and {most} are the most");
+        return Some(complain(Exit::Usage, false, &what));
+    }
     match ask(run_dir, question) {
         Ok(Answer::Accepted) => None,
         Ok(Answer::Denied(denial)) => {
@@ -111,6 +116,20 @@ pub(super) fn unless_accepted(run_dir: &Path, question: &Question, about: &str) 
         }
         Err(error) => Some(not_answered(run_dir, &error, false)),
     }
+}
+
+/// What is longer than the daemon takes it: its name, its length, and the longest.
+fn too_long(question: &Question) -> Option<(&'static str, usize, usize)> {
+    let Question::Demand { what, reason } = question else { return None };
+    let group = match what {
+        Demand::Handover(group) | Demand::Takeover(group) | Demand::TakeoverPeerIsOff(group) => group,
+        Demand::Standby { .. } | Demand::Online | Demand::Maintenance(_) => "",
+    };
+    let reason = reason.as_deref().unwrap_or_default();
+    [("GROUP", group, MAX_NAME_BYTES), ("--reason", reason, MAX_REASON)]
+        .map(|(name, text, most)| (name, text.chars().count(), most))
+        .into_iter()
+        .find(|(_, length, most)| length > most)
 }
 
 /// The daemon's status, if it answers.
@@ -149,6 +168,21 @@ mod tests {
         // A move that never ends.
         patience.note(true, Span::from_s(248), at(270));
         assert!(!patience.is_over(at(277)) && patience.is_over(at(278)));
+    }
+
+    #[test]
+    fn what_is_longer_than_the_daemon_takes_is_named() {
+        let asks = |group: usize, reason: &str| {
+            demand(Demand::Handover("x".repeat(group)), &Some(reason.to_owned()))
+        };
+        assert_eq!(too_long(&asks(MAX_NAME_BYTES, &"\u{1f980}".repeat(MAX_REASON))), None);
+        assert_eq!(
+            too_long(&asks(MAX_NAME_BYTES + 1, "")),
+            Some(("GROUP", MAX_NAME_BYTES + 1, MAX_NAME_BYTES))
+        );
+        let reason = "\u{e4}".repeat(MAX_REASON + 1);
+        assert_eq!(too_long(&asks(1, &reason)), Some(("--reason", MAX_REASON + 1, MAX_REASON)));
+        assert_eq!(too_long(&Question::Status), None);
     }
 
     #[test]

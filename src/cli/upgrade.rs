@@ -105,7 +105,7 @@ impl Placed {
             Some(before) => {
                 let to = if is_done { kept(&path) } else { path };
                 let what = |error| format!("{} is not {} yet: {error}", before.display(), to.display());
-                private::rename(&before, &to).map_err(what)
+                rename(&before, &to).map_err(what)
             }
         }
     }
@@ -151,7 +151,7 @@ fn put(path: &Path, program: &[u8]) -> io::Result<Placed> {
     let written = file.write_all(program).and_then(|()| file.sync_all());
     drop(file);
     let before = written.and_then(|()| keep(path));
-    let placed = before.and_then(|before| match private::rename(&fresh, path) {
+    let placed = before.and_then(|before| match rename(&fresh, path) {
         Ok(()) => Ok(Placed { path: path.to_owned(), before }),
         Err(error) => {
             before.iter().for_each(|before| drop(fs::remove_file(before)));
@@ -162,6 +162,12 @@ fn put(path: &Path, program: &[u8]) -> io::Result<Placed> {
         let _ = fs::remove_file(&fresh);
     }
     placed
+}
+
+/// Renames a file over another one, at once and whole. Where both are names of one file, Linux leaves both
+/// (rename(2)): the first goes.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).and_then(|()| private::remove(from))
 }
 
 /// Gives what stands there a second name, or copies it where files have one name only. None if nothing

@@ -53,7 +53,7 @@ pub use line::least_interval;
 pub use routes::parsed as parsed_route;
 pub use routes::{PARTS, Part, PartValue, Route};
 pub use service::{GroupSettings, INTERRUPT_GRACE, Script, Standard, StopFailure, VirtualAddress};
-pub use values::{exact, parse_span};
+pub use values::{MAX_NAME_BYTES, exact, parse_span};
 #[cfg(feature = "import")]
 pub use values::{is_interface, is_name, is_unicast, nearest};
 pub use vmac::{NAME_BEGINS, Vmac};

@@ -8,7 +8,7 @@ use crosswire::time::Span;
 use crate::gather::Gather;
 
 /// Longest pair, node or group name.
-pub(super) const MAX_NAME_BYTES: usize = 64;
+pub const MAX_NAME_BYTES: usize = 64;
 /// Longest interface name (IFNAMSIZ - 1, linux/if.h).
 const MAX_INTERFACE_BYTES: usize = 15;
 /// Longest word for which a nearest one is looked up.

@@ -235,6 +235,52 @@ fn secrets_in_the_open() {
     assert!(!warns(&place, 0o600));
 }
 
+/// What the daemon starts as root, and others may change: the program, or the directory where it is.
+#[test]
+fn programs_that_others_may_change() {
+    let place = Place::new();
+    let [program, link] = ["bin/program", "link"].map(|name| place.path(name));
+    fs::create_dir(place.path("bin")).expect("a directory");
+    fs::write(&program, "#!/bin/sh\n").expect("a program");
+    std::os::unix::fs::symlink(&program, &link).expect("a link");
+    let shown = link.display();
+    let place = place
+        .with("key = ", &format!("notify = \"{shown}\"\nkey = "))
+        .with("[group.gateway]", &format!("[group.gateway]\nscripts = [\"exec:{shown}\"]"));
+    let warnings = |modes: [u32; 2]| {
+        for (path, mode) in [program.clone(), place.path("bin")].into_iter().zip(modes) {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
+        }
+        let said = place.say(place.check());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let warning = "WARNING [program]: DIR/link is started as root, and it, or its directory, is not \
+            root's alone: chown root, chmod go-w\n";
+        said.out.matches(warning).count()
+    };
+    assert_eq!(warnings([0o755, 0o755]), 0);
+    assert_eq!(warnings([0o775, 0o755]), 1, "told once");
+    assert_eq!(warnings([0o755, 0o1777]), 1, "told once");
+}
+
+/// A request is refused before it is sent, by its name.
+#[test]
+fn arguments_that_are_too_long() {
+    let place = Place::new();
+    let run_dir = place.path("run").display().to_string();
+    for (words, what) in [
+        (["handover", &"x".repeat(65), "--reason", "a"], "GROUP has 65 characters, and 64 are the most"),
+        (
+            ["takeover", "gateway", "--reason", &"x".repeat(201)],
+            "--reason has 201 characters, and 200 are the most",
+        ),
+    ] {
+        let mut command = crosswire(&words);
+        command.args(["--run-dir", &run_dir]);
+        let said = place.say(command);
+        assert_eq!((said.code, said.err), (Some(2), format!("crosswire: {what}\n")));
+    }
+}
+
 /// Another box has other ports and keys.
 #[test]
 fn a_file_alone_is_checked_without_its_box() {

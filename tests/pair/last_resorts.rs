@@ -207,8 +207,9 @@ fn row_23_a_stranger_holds_the_address_after_a_power_cut() {
 }
 
 /// Fault: a stranger on another port of the switch claims the service address while it is served. Required:
-/// no move; alarm with its MAC on both nodes, which say what it would do to a takeover; the neighbours are told again at once, in both forms of ARP: the client,
-/// which had believed the stranger, knows the active node again within a second.
+/// no move; alarm with its MAC on both nodes, which say what it would do to a takeover; the neighbours are
+/// told again at once, in both forms of ARP: the client, which had believed the stranger, knows the active
+/// node again within a second.
 #[test]
 fn row_23_a_stranger_claims_the_address_that_is_served() {
     testing::in_fair_lab(|| {

@@ -11,6 +11,8 @@ pub mod lab;
 
 mod ansible;
 mod beats;
+#[cfg(feature = "upgrade")]
+mod builds;
 mod cable;
 mod carrier;
 mod comparison;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use crosswire::pair::Side;
 use crosswire::time::Span;
-use tempfile::TempDir;
 
+use crate::builds::{Place, bytes};
 use crate::lab::clock::now;
 use crate::lab::executable::copy_executable;
 use crate::lab::process::writes_journal;
@@ -27,66 +27,6 @@ const MOST: Span = Span::from_ms(200);
 /// be: the machine stands still that long without any upgrade too, and the test's binary is large, and locks
 /// its memory before everything else.
 const MOSTLY: Span = Span::from_ms(5);
-
-/// A directory of root's alone with the program that both nodes run.
-struct Place {
-    directory: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let place = Self { directory: tempfile::tempdir().expect("a directory") };
-        copy_executable(&shipped(), &place.program());
-        let other = place.directory.path().join("other.build");
-        // What follows the sections is read by nobody.
-        fs::write(&other, [bytes(&shipped()), b"another build".to_vec()].concat()).expect("written");
-        copy_executable(&other, &place.file("other"));
-        fs::remove_file(other).expect("removed");
-        place
-    }
-
-    fn program(&self) -> PathBuf {
-        self.file("crosswire")
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Everything that is there.
-    fn files(&self) -> BTreeMap<OsString, Vec<u8>> {
-        let all = fs::read_dir(self.directory.path()).expect("a directory");
-        let entry = |entry: std::io::Result<fs::DirEntry>| {
-            let entry = entry.expect("an entry");
-            (entry.file_name(), bytes(&entry.path()))
-        };
-        all.map(entry).collect()
-    }
-
-    /// A program of this machine that looks like ours, and does something else when it is to run.
-    fn pretender(&self, name: &str, does: &str) -> PathBuf {
-        let (source, program) = (self.file("pretender.c"), self.file(name));
-        let text = format!(
-            "#include <stdio.h>\n#include <string.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
-             int main(int count, char **word) {{\n  if (count > 99)\n    puts(\"this version cannot read \
-             the state of the running daemon\");\n  {does}\n  return 0;\n}}\n"
-        );
-        fs::write(&source, text).expect("written");
-        let mut compiler = Command::new("cc");
-        compiler.arg("-o").arg(&program).arg(&source);
-        let said = run(compiler);
-        assert_eq!(said.code, Some(0), "{said:?}");
-        program
-    }
-
-    fn scene(&self, setup: Setup) -> Scene {
-        let mut scene = Scene::with_binary(&self.program(), setup);
-        scene.begin(Side::A);
-        scene.begin(Side::B);
-        scene.settle(Side::A);
-        scene
-    }
-}
 
 fn often() -> Setup {
     Setup { ping_step: ms(1), ..Setup::default() }
@@ -104,10 +44,6 @@ fn upgrade(scene: &Scene, side: Side, file: Option<&Path>) -> Said {
 
 fn guard(scene: &mut Scene, side: Side) -> i32 {
     scene.guard(side).expect("a guard").as_raw()
-}
-
-fn bytes(file: &Path) -> Vec<u8> {
-    fs::read(file).expect("it is there")
 }
 
 /// What must be so after each refusal: every file is there as it was, the same guard and agent go on.

@@ -134,6 +134,7 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
         let _ = writeln!(note, "\nWARNING [lan]: {warning}");
     }
+    let _ = secrets::write_programs(&settings, &mut note);
     let mut problems = settings.absent();
     match KeyFile::load(&settings.key_file) {
         Ok(keys) => drop(secrets::write_keys(&settings, &keys, &mut note)),

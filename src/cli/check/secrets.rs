@@ -1,7 +1,10 @@
-//! What `check` says of secrets: whether others can read them, and whether the keys work.
+//! What `check` says of secrets, and of programs: whether others can read or change them, and whether the
+//! keys work.
 
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crosswire::frame::message::{Beat, Incarnation, Message, SessionValue};
 use crosswire::frame::seal::{Header, crc32, open, pair_id, seal};
@@ -10,6 +13,7 @@ use crosswire::pair::PathId;
 
 use crate::gather::Gather;
 use crate::plain;
+use crate::private;
 use crate::settings::{FenceMethod, GroupSettings, Settings};
 
 /// Warns of passwords in a file that others may read.
@@ -33,6 +37,38 @@ pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Resul
         ),
         None => Ok(()),
     }
+}
+
+/// Warns of programs that somebody else than root may change, and that the daemon starts as root.
+pub(super) fn write_programs(settings: &Settings, out: &mut String) -> fmt::Result {
+    let scripts = settings.groups.iter().flat_map(GroupSettings::programs);
+    // Of the places of a script the first one that is there counts.
+    let scripts = scripts.filter_map(|script| script.programs.iter().find(|program| program.exists()));
+    let fences = settings.fences.iter().filter_map(|fence| match &fence.method {
+        FenceMethod::Program { program, .. } => Some(program),
+        FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => None,
+    });
+    let mut told: Vec<&PathBuf> = Vec::new();
+    for program in scripts.chain(&settings.notify).chain(fences) {
+        if !told.contains(&program) && is_others(program) {
+            told.push(program);
+            writeln!(
+                out,
+                "\nWARNING [program]: {} is started as root, and it, or its directory, is not root's alone: \
+                    chown root, chmod go-w",
+                program.display()
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody else may change what stands there: the file, or the directory in which it, or a link to it, is.
+fn is_others(program: &Path) -> bool {
+    let real = program.canonicalize().unwrap_or_default();
+    let places = [Some(real.as_path()), real.parent(), program.parent()];
+    let is_own = |place: &Path| fs::metadata(place).is_ok_and(|found| private::is_own(&found));
+    program.exists() && !places.into_iter().flatten().all(is_own)
 }
 
 /// Whether fence agents, cluster-glue or resource agents name a password like this.

@@ -83,7 +83,8 @@ impl AgentLink {
             match recv(self.socket.as_raw_fd(), &mut self.room, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => return Received::Gone,
                 Ok(length) => self.rest = 0..length,
-                Err(Errno::EINTR) => {}
+                // An agent that dies before it has read all is announced so, once, before its last words.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(Errno::EAGAIN) => return Received::Nothing,
                 Err(_) => return Received::Gone,
             }

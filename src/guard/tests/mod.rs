@@ -245,6 +245,7 @@ fn all_that_an_agent_said_counts_after_its_death() {
         let mut rig = Rig::start(&vip_alone());
         let token = rig.acquire();
         assert_eq!(rig.outcome(token), Outcome::Serving);
+        // What it is told meanwhile it never reads.
         std::thread::sleep(Duration::from_millis(200));
         rig.fall_silent();
         kill(rig.guard, Signal::SIGSTOP).expect("stopped");
