@@ -99,8 +99,8 @@ fn longest_vacancy(world: &mut World, to: Side, limit: Span) -> Span {
     longest
 }
 
-/// An operator moves a group to and fro, as fast as he can type, then patiently, and then has it leave the node
-/// on which it is. However often that was, a move leaves nobody serving for no longer than the first one did.
+/// An operator moves a group to and fro, at once or with pauses, and then has it leave the node on which it
+/// is. However often that was, a move leaves nobody serving for no longer than the first one did.
 #[test]
 fn however_often_a_group_was_moved_the_next_planned_move_leaves_nobody_unserved() {
     for last in [Fault::Standby(Side::A), Fault::Stop(Side::A), Fault::Handover(Side::A, GATEWAY)] {

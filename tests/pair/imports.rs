@@ -1,5 +1,5 @@
-//! Every keepalived.conf of the fixtures, imported and served: both nodes on real interfaces of the names that
-//! the file has, with nothing changed in what was written.
+//! Every keepalived.conf of the fixtures, imported and served: both nodes on real interfaces of the names
+//! that the file has, with nothing changed in what was written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ const PROGRAMS: &str = "/etc/conntrackd/primary-backup.sh /etc/keepalived/backup
 /// So many pairs at once.
 const AT_ONCE: usize = 4;
 
-/// In a network and a mount namespace of its own: `$1` is the program, `$2` the directory of the configuration,
-/// `$3` the interfaces, `$4` and `$5` the nodes with their addresses as `name address@interface ..`. Starts both
-/// nodes, waits until all of `$6` is there, and prints what `status` says on the first, then the addresses of
-/// both.
+/// In a network and a mount namespace of its own: `$1` is the program, `$2` the directory of the
+/// configuration, `$3` the interfaces, `$4` and `$5` the nodes with their addresses as
+/// `name address@interface ..`. Starts both nodes, waits until all of `$6` is there, and prints what `status`
+/// says on the first, then the addresses of both.
 const SCRIPT: &str = r#"
 set -e
 crosswire=$1 directory=$2 interfaces=$3 first=$4 second=$5 served=$6
@@ -29,7 +29,10 @@ mount -t tmpfs none /run
 mkdir -p /run/netns /run/a /run/b
 for program in PROGRAMS; do
     place=${program%/*}
-    case " $seen " in *" $place "*) ;; *) mkdir -p "$place"; mount -t tmpfs none "$place"; seen="$seen $place" ;; esac
+    case " $seen " in
+        *" $place "*) ;;
+        *) mkdir -p "$place"; mount -t tmpfs none "$place"; seen="$seen $place" ;;
+    esac
     cp /bin/true "$program"
 done
 ip netns add b
@@ -47,9 +50,10 @@ own() { # own NODE.. : its addresses, by `ip` with the words before
 }
 own $first | ip -batch -
 own $second | ip -n b -batch -
-"$crosswire" run --foreground --config "$directory/crosswire.toml" --node "${first%% *}" --run-dir /run/a 2>/run/a.log &
+set -- run --foreground --config "$directory/crosswire.toml"
+"$crosswire" "$@" --node "${first%% *}" --run-dir /run/a 2>/run/a.log &
 a=$!
-ip netns exec b "$crosswire" run --foreground --config "$directory/crosswire.toml" --node "${second%% *}" --run-dir /run/b 2>/run/b.log &
+ip netns exec b "$crosswire" "$@" --node "${second%% *}" --run-dir /run/b 2>/run/b.log &
 b=$!
 tries=0
 for ip in $served; do
