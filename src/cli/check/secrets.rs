@@ -41,17 +41,20 @@ pub(super) fn write_secrets(settings: &Settings, out: &mut String) -> fmt::Resul
 
 /// Warns of programs that somebody else than root may change, and that the daemon starts as root.
 pub(super) fn write_programs(settings: &Settings, out: &mut String) -> fmt::Result {
-    let scripts = settings.groups.iter().flat_map(GroupSettings::programs);
-    // Of the places of a script the first one that is there counts.
-    let scripts = scripts.filter_map(|script| script.programs.iter().find(|program| program.exists()));
-    let fences = settings.fences.iter().filter_map(|fence| match &fence.method {
-        FenceMethod::Program { program, .. } => Some(program),
-        FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => None,
-    });
-    let mut told: Vec<&PathBuf> = Vec::new();
-    for program in scripts.chain(&settings.notify).chain(fences) {
-        if !told.contains(&program) && is_others(program) {
-            told.push(program);
+    let mut programs: Vec<&PathBuf> = Vec::new();
+    for script in settings.groups.iter().flat_map(GroupSettings::programs) {
+        // Of the places of a script the first one that is there counts.
+        programs.extend(script.programs.iter().find(|program| program.exists()));
+    }
+    programs.extend(&settings.notify);
+    for fence in &settings.fences {
+        match &fence.method {
+            FenceMethod::Program { program, .. } => programs.push(program),
+            FenceMethod::SysRq { .. } | FenceMethod::ResetCable { .. } => {}
+        }
+    }
+    for (index, program) in programs.iter().enumerate() {
+        if is_others(program) && !programs.iter().take(index).any(|before| before == program) {
             writeln!(
                 out,
                 "\nWARNING [program]: {} is started as root, and it, or its directory, is not root's alone: \
@@ -65,10 +68,18 @@ pub(super) fn write_programs(settings: &Settings, out: &mut String) -> fmt::Resu
 
 /// Somebody else may change what stands there: the file, or the directory in which it, or a link to it, is.
 fn is_others(program: &Path) -> bool {
-    let real = program.canonicalize().unwrap_or_default();
-    let places = [Some(real.as_path()), real.parent(), program.parent()];
     let is_own = |place: &Path| fs::metadata(place).is_ok_and(|found| private::is_own(&found));
-    program.exists() && !places.into_iter().flatten().all(is_own)
+    let mut place = program.to_owned();
+    if !place.exists() {
+        return false;
+    }
+    while place.parent().is_some_and(is_own) {
+        match fs::read_link(&place) {
+            Ok(next) => place = place.with_file_name("").join(next),
+            Err(_) => return !is_own(&place),
+        }
+    }
+    true
 }
 
 /// Whether fence agents, cluster-glue or resource agents name a password like this.
