@@ -78,7 +78,7 @@ static REASONS: [Reason; 25] = {
             "is not heard, and holds the grant of the voting witness for",
             |f| f.is_granted_there,
         ),
-        reason(Alone, "peer_departed", Peer, "said goodbye and is gone: nobody could take over", |f| {
+        reason(Alone, "peer_departed", Peer, "said goodbye and is gone", |f| {
             f.away == Some(Verdict::Departed)
         }),
         reason(Alone, "peer_dead", Peer, "is off or hangs", |f| f.away == Some(Verdict::Dead)),
@@ -283,7 +283,8 @@ impl Reason {
         let words = match (self.name, self.subject) {
             ("well", _) => could(report),
             ("jeopardy", _) => degraded(report),
-            ("peer_dead", _) => after_a_death(report),
+            ("peer_dead", _) => after_a_death(report, dead_words(report)),
+            ("peer_departed", _) => after_a_death(report, self.words),
             ("nobody_serves" | "cold_start", _) => nobody_serves(report),
             ("granted_to_peer", _) => {
                 let kept = granted_there(report);
@@ -396,10 +397,9 @@ fn could(report: &Report) -> String {
     format!("{other} could take over")
 }
 
-/// The peer is dead: says whether somebody serves, and if not, how long that lasts at least.
-fn after_a_death(report: &Report) -> String {
+/// The peer is dead or has left: says whether somebody serves, and if not, how long that lasts at least.
+fn after_a_death(report: &Report, how: &str) -> String {
     let [me, peer] = report.names();
-    let how = dead_words(report);
     let unserved = report.node.groups.iter().filter(|group| is_unserved(group)).gather();
     let Some(first) = unserved.first() else { return format!("{peer} {how}: nobody could take over") };
     let wait = first.wait.filter(|wait| *wait > Span::ZERO);

@@ -170,6 +170,12 @@ fn what_is_not_served_is_said_before_who_is_to_blame() {
         r.node.groups[0].wait = Some(Span::from_s(57));
     });
     assert_eq!(waiting, "NOBODY SERVES gateway yet; gw2 is off, hangs or is cut off; gw1 waits 57 s more");
+    let left = sentence(|r| {
+        silent(r, Verdict::Departed);
+        unserved(r, 5, Block::Unsteady);
+        r.node.groups[0].wait = Some(Span::from_s(3));
+    });
+    assert_eq!(left, "NOBODY SERVES gateway yet; gw2 said goodbye and is gone; gw1 waits 3 s more");
     let failing = sentence(|r| {
         groups(r, |group| group.peer_unable = A_WHILE);
         r.node.peer.as_mut().expect("it is heard").has_no_carrier = true;
