@@ -22,6 +22,8 @@ const MORE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
 const NOTICED_MS: u64 = 200;
 /// A node could serve again so long after its interface is back.
 const BACK_MS: u64 = 2_500;
+/// So often an interface is made anew until no renewal falls into the moment without it.
+const MAX_TRIES: usize = 10;
 /// The announcements that every takeover makes are over.
 const BURST_OVER_MS: u64 = 11_000;
 
@@ -191,8 +193,19 @@ fn row_33_an_interface_made_anew() {
             scene.begin(side);
         }
         scene.settle(Side::A);
-        let made_anew = now();
+        let mut made_anew = now();
         scene.at_node(Side::A, &make_second_anew(Side::A));
+        // A renewal that fell into that moment has found no such interface, and the group was handed over.
+        for _ in 0..MAX_TRIES {
+            if scene.role(Side::B) != "active" {
+                break;
+            }
+            scene.settle(Side::B);
+            assert_eq!(scene.say(Side::A, &["takeover", "gateway"]).code, Some(0));
+            scene.settle(Side::A);
+            made_anew = now();
+            scene.at_node(Side::A, &make_second_anew(Side::A));
+        }
         scene.expect_soon("the service address", PATIENCE, |scene| has(scene, Side::A, ON_SECOND));
         scene.settle(Side::A);
         scene.assert_nothing_moved(Side::A, made_anew);
