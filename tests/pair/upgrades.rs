@@ -21,8 +21,9 @@ use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, ms, run, shipped};
 use crate::scripts::Service;
 
-/// Less than any takeover takes. The catalogue allows 5 ms, which the figures that are printed keep to where the
-/// machine is at rest and the build is for release: the test's is large, and locks its memory before all else.
+/// Less than any takeover takes. The catalogue allows 5 ms. The figures that are printed keep to that where
+/// the machine is at rest and the build is for release: this one is large, and locks its memory before all
+/// else.
 const MOST: Span = Span::from_ms(200);
 
 fn often() -> Setup {
