@@ -20,6 +20,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use crate::lab::Lab;
 use crate::lab::clock::wait_until;
+use crate::lab::executable::copy_executable;
 use crate::lab::setup::Setup;
 use crate::lab::testing::{in_lab, is_given};
 use crate::place::{Said, binary_file, say};
@@ -61,7 +62,7 @@ fn as_user(run_dir: &Path, group: u32, words: &[&str]) -> Said {
     // The build may lie where only root comes.
     let binary = run_dir.join("../crosswire-for-all");
     if !binary.exists() {
-        fs::copy(binary_file(), &binary).expect("a copy");
+        copy_executable(&binary_file(), &binary);
     }
     let mut command = Command::new(binary);
     command.args(words).arg("--run-dir").arg(run_dir).uid(USER).gid(group);
