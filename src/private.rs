@@ -62,10 +62,19 @@ fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// What the file system says.
 pub fn create_fresh(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    under_fresh_name(path, |fresh| create_new(fresh, mode))
+}
+
+/// Makes something under a name beside `path` that nobody has given to a file; also returns the name. `make`
+/// fails where its name is taken.
+///
+/// # Errors
+/// The first other one that `make` returns.
+pub fn under_fresh_name<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     let mut failed = io::Error::from(io::ErrorKind::AlreadyExists);
     for fresh in fresh_names(path) {
-        match create_new(&fresh, mode) {
-            Ok(file) => return Ok((file, fresh)),
+        match make(&fresh) {
+            Ok(made) => return Ok((made, fresh)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => failed = error,
             Err(error) => return Err(error),
         }
@@ -73,8 +82,7 @@ pub fn create_fresh(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     Err(failed)
 }
 
-/// Names beside `path` which nobody is likely to have given to a file.
-pub fn fresh_names(path: &Path) -> impl Iterator<Item = PathBuf> {
+fn fresh_names(path: &Path) -> impl Iterator<Item = PathBuf> {
     let name = path.file_name().unwrap_or_default().display();
     let stem = format!(".{name}.{}", std::process::id());
     (0..MAX_FRESH_NAMES).map(move |number| path.with_file_name(format!("{stem}-{number}")))

@@ -173,16 +173,12 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// Gives what stands there a second name, or copies it where files have one name only. None if nothing
 /// stands there.
 fn keep(path: &Path) -> io::Result<Option<PathBuf>> {
-    let mut failed = io::Error::from(ErrorKind::AlreadyExists);
-    for fresh in private::fresh_names(path) {
-        match fs::hard_link(path, &fresh) {
-            Ok(()) => return Ok(Some(fresh)),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => failed = error,
-            Err(_) => return copy(path).map(Some),
-        }
+    match private::under_fresh_name(path, |fresh| fs::hard_link(path, fresh)) {
+        Ok(((), fresh)) => Ok(Some(fresh)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) => copy(path).map(Some),
     }
-    Err(failed)
 }
 
 fn copy(path: &Path) -> io::Result<PathBuf> {
