@@ -42,10 +42,13 @@ impl World {
         let is_up = self.boxes[side.index()].is_up();
         let Some(guard) = &mut self.boxes[side.index()].guard else { return };
         guard.is_turn_due = false;
-        if guard.is_stopped || !is_up || self.is_being_executed(side) {
+        if guard.is_stopped || !is_up {
             return;
         }
-        let wanted = self.boxes[side.index()].guard.as_ref().map_or(Instant::NEVER, |guard| guard.wakes_at.1);
+        self.end_execution(side);
+        let guard = self.boxes[side.index()].guard.as_ref();
+        let Some(guard) = guard.filter(|guard| guard.execution.is_none()) else { return };
+        let wanted = guard.wakes_at.1;
         self.guard_hears(side, Event::Woke(wanted));
         self.hear_ended_scripts(side);
         self.hear_fence(side);

@@ -81,23 +81,18 @@ impl World {
         true
     }
 
-    /// Whether the daemon is still being executed anew. If that is over, it goes on with what it was handed.
-    pub(super) fn is_being_executed(&mut self, side: Side) -> bool {
+    /// If the daemon was executed anew by now, it goes on with what it was handed.
+    pub(super) fn end_execution(&mut self, side: Side) {
+        let now = self.now;
         let gateway = &mut self.boxes[side.index()];
-        let (old, local) = (gateway.started_with, gateway.clock.local(self.now));
-        let Some(guard) = &mut gateway.guard else { return false };
-        let Some((_, until)) = guard.execution else { return false };
-        if self.now < until {
-            return true;
-        }
-        if let Some((new, _)) = guard.execution.take() {
-            let legacy = guard.custody.legacy();
-            guard.custody = Custody::new(self.setup.custody_plan(old.2), local);
-            guard.custody.take_over(local, &legacy, &legacy.groups);
-            guard.wakes_at.1 = Instant::NEVER;
-            self.arm_watchdog(side);
-            self.go_on_with(side, new);
-        }
-        false
+        let (old, local) = (gateway.started_with, gateway.clock.local(now));
+        let Some(guard) = &mut gateway.guard else { return };
+        let Some((new, _)) = guard.execution.take_if(|(_, until)| now >= *until) else { return };
+        let legacy = guard.custody.legacy();
+        guard.custody = Custody::new(self.setup.custody_plan(old.2), local);
+        guard.custody.take_over(local, &legacy, &legacy.groups);
+        guard.wakes_at.1 = Instant::NEVER;
+        self.arm_watchdog(side);
+        self.go_on_with(side, new);
     }
 }
