@@ -109,7 +109,6 @@ impl<'a> Guard<'a> {
         } else {
             Marker::open(left, &settings.groups)
         };
-        let carried = carried.filter(|_| cfg!(feature = "upgrade"));
         let links = carried.as_ref().and_then(|(carried, _)| take_over(carried.own[1]).ok());
         let links = match links {
             Some(events) => Links::over(events, &settings.interfaces),
@@ -147,6 +146,7 @@ impl<'a> Guard<'a> {
             lock,
             upgrade: None,
         };
+        // A build that knows no upgrade is handed nothing, and has no code for it.
         if cfg!(feature = "upgrade")
             && let Some((carried, fitted)) = carried
         {
