@@ -2,49 +2,27 @@
 //! fixtures.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::keepalived_files::{FIXTURES, all_pairs, interfaces_of, stand_ins};
 use crate::lab::testing::has_tools;
 use crate::place::{crosswire, say, workstation_file};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keepalived");
 const KEEPALIVED: &str = "/usr/sbin/keepalived";
-/// Programs that the fixtures name: without them keepalived leaves out what names them.
-const PROGRAMS: [&str; 9] = [
-    "/etc/conntrackd/primary-backup.sh",
-    "/etc/keepalived/backup.sh",
-    "/etc/keepalived/down-new-box.sh",
-    "/etc/keepalived/down-old-box.sh",
-    "/etc/keepalived/master.sh",
-    "/etc/keepalived/notify.sh",
-    "/etc/keepalived/stop.sh",
-    "/etc/keepalived/up.sh",
-    "/usr/local/bin/check-route",
-];
 /// What is said where a file names scripts and does not ask for `enable_script_security`, as most do; the
 /// exit code is 6.
 const NO_SCRIPT_SECURITY: &str = "SECURITY VIOLATION";
 
-fn all_pairs() -> Vec<PathBuf> {
-    let entries = fs::read_dir(FIXTURES).expect("fixtures").map(|entry| entry.expect("an entry").path());
-    entries.filter(|path| path.join("keepalived.conf").exists()).collect()
-}
-
 /// Whether keepalived takes the file on a box with the interfaces that its first line names: its exit code
 /// and words.
 fn judged(file: &Path, id: &str) -> (Option<i32>, String) {
-    let text = fs::read_to_string(file).expect("text");
-    let interfaces =
-        text.lines().find_map(|line| line.strip_prefix("! interfaces: ")).expect("its interfaces");
-    // A tmpfs in the test's own mount namespace hides what this machine has there.
     let script = format!(
-        "set -e; n=0; for i in {interfaces}; do n=$((n+1)); ip link add name $i type veth peer name far$n; \
-         ip link set $i up; ip link set far$n up; done; ip link set lo up; \
-         for p in {}; do d=${{p%/*}}; case $seen in *$d*) ;; *) mkdir -p $d; mount -t tmpfs none $d; \
-         seen=$seen$d ;; esac; \
-         cp /bin/true $p; done; exec {KEEPALIVED} --config-test --config-id {id} --use-file {}",
-        PROGRAMS.join(" "),
+        "set -e; n=0; for i in {}; do n=$((n+1)); ip link add name $i type veth peer name far$n; \
+         ip link set $i up; ip link set far$n up; done; ip link set lo up\n{}\
+         exec {KEEPALIVED} --config-test --config-id {id} --use-file {}",
+        interfaces_of(file),
+        stand_ins(),
         file.display()
     );
     let mut command = Command::new("unshare");

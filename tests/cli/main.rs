@@ -15,6 +15,8 @@ mod import_addresses;
 mod import_keepalived;
 mod install;
 mod installer;
+#[cfg(feature = "keepalived")]
+mod keepalived_files;
 mod packages;
 mod place;
 mod ports;

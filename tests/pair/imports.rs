@@ -2,19 +2,15 @@
 //! that the file has, with nothing changed in what was written.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
+use crate::keepalived_files::{all_pairs, interfaces_of, stand_ins};
 use crate::lab::testing;
 use crate::scene::shipped;
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keepalived");
-/// Programs that the fixtures name: each is one that does nothing and ends well.
-const PROGRAMS: &str = "/etc/conntrackd/primary-backup.sh /etc/keepalived/backup.sh \
-    /etc/keepalived/down-new-box.sh /etc/keepalived/down-old-box.sh /etc/keepalived/master.sh \
-    /etc/keepalived/notify.sh /etc/keepalived/stop.sh /etc/keepalived/up.sh /usr/local/bin/check-route";
 /// So many pairs at once.
 const AT_ONCE: usize = 4;
 
@@ -27,14 +23,7 @@ set -e
 crosswire=$1 directory=$2 interfaces=$3 first=$4 second=$5 served=$6
 mount -t tmpfs none /run
 mkdir -p /run/netns /run/a /run/b
-for program in PROGRAMS; do
-    place=${program%/*}
-    case " $seen " in
-        *" $place "*) ;;
-        *) mkdir -p "$place"; mount -t tmpfs none "$place"; seen="$seen $place" ;;
-    esac
-    cp /bin/true "$program"
-done
+STAND_INS
 ip netns add b
 ip link set lo up; ip -n b link set lo up
 for name in $interfaces; do
@@ -76,16 +65,15 @@ struct Imported {
     /// Where crosswire.toml is.
     directory: tempfile::TempDir,
     interfaces: String,
-    /// By node: `name address@interface ..`.
-    nodes: Vec<String>,
-    /// What is to be served, without prefix lengths.
-    served: Vec<String>,
+    written: Written,
 }
 
 /// What of it a written file says.
 #[derive(Default)]
 struct Written {
+    /// By node: `name address@interface ..`.
     nodes: Vec<String>,
+    /// What is to be served, without prefix lengths.
     served: Vec<String>,
 }
 
@@ -125,28 +113,30 @@ fn import(fixture: &Path) -> Imported {
     }
     let said = import.output().expect("it runs");
     assert!(said.status.success(), "{}: {}", fixture.display(), String::from_utf8_lossy(&said.stderr));
-    let text = fs::read_to_string(fixture.join("keepalived.conf")).expect("text");
-    let interfaces =
-        text.lines().find_map(|line| line.strip_prefix("! interfaces: ")).expect("its interfaces");
+    let interfaces = interfaces_of(&fixture.join("keepalived.conf"));
     let written = fs::read_to_string(directory.path().join("crosswire.toml")).expect("what was written");
-    let Written { nodes, served } = written_in(&written);
+    let written = written_in(&written);
     let name = fixture.file_name().expect("a name").to_string_lossy().into_owned();
-    Imported { name, directory, interfaces: interfaces.to_owned(), nodes, served }
+    Imported { name, directory, interfaces, written }
 }
 
 /// What the pair has said, and what is wrong with it.
 fn serve(imported: &Imported) -> Result<String, String> {
     let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "sh", "-c", &SCRIPT.replace("PROGRAMS", PROGRAMS), "sh"]);
-    command.arg(shipped()).arg(imported.directory.path()).arg(&imported.interfaces).args(&imported.nodes);
-    command.arg(imported.served.join(" "));
+    command.args(["--net", "--mount", "sh", "-c", &SCRIPT.replace("STAND_INS", &stand_ins()), "sh"]);
+    command
+        .arg(shipped())
+        .arg(imported.directory.path())
+        .arg(&imported.interfaces)
+        .args(&imported.written.nodes);
+    command.arg(imported.written.served.join(" "));
     let said = command.output().expect("unshare runs");
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     let words = String::from_utf8_lossy(&said.stderr).into_owned();
     let (status, addresses) = text.split_once("first:").ok_or_else(|| format!("{text}{words}"))?;
     let (here, there) = addresses.split_once("second:").unwrap_or_default();
     let has = |side: &str, ip: &str| ["/", " peer "].iter().any(|end| side.contains(&format!(" {ip}{end}")));
-    for ip in &imported.served {
+    for ip in &imported.written.served {
         if has(here, ip) == has(there, ip) {
             return Err(format!("{ip} is on both or on neither:\n{text}{words}"));
         }
@@ -162,8 +152,7 @@ fn every_keepalived_conf_that_is_imported_is_served() {
         return;
     }
     testing::in_lab(|| {
-        let entries = fs::read_dir(FIXTURES).expect("fixtures").map(|entry| entry.expect("an entry").path());
-        let all: Vec<PathBuf> = entries.filter(|path| path.join("keepalived.conf").exists()).collect();
+        let all = all_pairs();
         assert!(all.len() >= 20, "{}", all.len());
         let (left, failed) = (Mutex::new(all), Mutex::new(Vec::new()));
         let work = || {
@@ -171,7 +160,7 @@ fn every_keepalived_conf_that_is_imported_is_served() {
                 let imported = import(&fixture);
                 match serve(&imported) {
                     Ok(status) => {
-                        println!("{}: {} addresses: {status}", imported.name, imported.served.len())
+                        println!("{}: {} addresses: {status}", imported.name, imported.written.served.len())
                     }
                     Err(why) => failed.lock().expect("nor with it").push(format!("{}: {why}", imported.name)),
                 }

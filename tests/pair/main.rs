@@ -30,11 +30,15 @@ mod families;
 mod floods;
 mod frozen;
 mod howto;
+#[cfg(feature = "keepalived")]
 mod imports;
 mod incidents;
 mod interfaces;
 mod journal;
 mod kea;
+#[cfg(feature = "keepalived")]
+#[path = "../cli/keepalived_files.rs"]
+mod keepalived_files;
 mod kills;
 mod last_resorts;
 mod liars;
@@ -47,6 +51,7 @@ mod networks;
 mod notify;
 mod paths;
 mod peer;
+#[cfg(feature = "workbench")]
 mod pictures;
 mod planned;
 mod port;
