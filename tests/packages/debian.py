@@ -341,8 +341,7 @@ class Debian(Pair):
             else "/etc/init.d/crosswire start"
         )
         settle(self.active, self.backup)
-        self.moved(lambda: self.active.ask("handover gateway"))
-        settle(self.active, self.backup)
+        self.hand_over()
         said, gap_ms = self.unmoved(lambda: self.dpkg(box, "-i this.deb", 1))
         promise("config/install.sh has put a crosswire onto this box" in said, said)
         promise(not box.has("/usr/sbin/crosswire"), "something was installed")

@@ -131,6 +131,18 @@ class Others(Pair):
                 wait_until("it serves alone", box.holds)
         settle(self.active, self.backup)
 
+    def live(self, place, upgrade, downgrade):
+        """The cells between the installation and the removal."""
+        self.begin()
+        box = self.backup
+        box.power_off()
+        box.boot()
+        settle(self.active, self.backup)
+        self.say("boot", "enabled and started: one serves; the other was switched off and on, and stands by")
+        self.change("upgrade", place, upgrade)
+        self.hand_over()
+        self.change("downgrade", place, downgrade)
+
     def change(self, cell, place, words):
         """Another version on the one that serves: what runs goes on until its restart, which hands over."""
         box, old = self.active, self.active.program()
@@ -183,16 +195,8 @@ class OpenWrt(Others):
             "install",
             f"{'by opkg' if self.has_opkg else 'by its steps'}; nothing is enabled or runs; the user is there",
         )
-        self.begin()
-        box = self.backup
-        box.power_off()
-        box.boot()
-        settle(self.active, self.backup)
-        self.say("boot", "enabled and started: one serves; the other was switched off and on, and stands by")
-        self.change("upgrade", "/usr/sbin/crosswire", self.opkg("upgrade", "/root/next.ipk"))
-        self.moved(lambda: self.active.ask("handover gateway"))
-        settle(self.active, self.backup)
-        self.change("downgrade", "/usr/sbin/crosswire", self.opkg("upgrade", "/root/this.ipk"))
+        upgrade, downgrade = (self.opkg("upgrade", f"/root/{name}.ipk") for name in ("next", "this"))
+        self.live("/usr/sbin/crosswire", upgrade, downgrade)
         self.remove()
 
     def enable_and_start(self, box):
@@ -248,16 +252,8 @@ class Tarball(Others):
             box.run("getent passwd crosswire && getent group crosswire")
             promise(not list(box.inside("/etc/rc2.d").glob("S??crosswire")), "it was enabled")
         self.say("install", "enables and starts nothing, says how; user and group are there")
-        self.begin()
-        box = self.backup
-        box.power_off()
-        box.boot()
-        settle(self.active, self.backup)
-        self.say("boot", "enabled and started: one serves; the other was switched off and on, and stands by")
-        self.change("upgrade", self.PLACE, f"{self.here}/install.sh --binary /root/next")
-        self.moved(lambda: self.active.ask("handover gateway"))
-        settle(self.active, self.backup)
-        self.change("downgrade", self.PLACE, f"mv {self.PLACE}.old {self.PLACE}")
+        upgrade = f"{self.here}/install.sh --binary /root/next"
+        self.live(self.PLACE, upgrade, f"mv {self.PLACE}.old {self.PLACE}")
         self.remove()
 
     def enable_and_start(self, box):
@@ -265,8 +261,7 @@ class Tarball(Others):
 
     def remove(self):
         box = self.backup
-        self.moved(lambda: self.active.ask("handover gateway"))
-        settle(self.active, self.backup)
+        self.hand_over()
         said, gap_ms = self.unmoved(lambda: self.active.run(f"{self.here}/install.sh --uninstall", 1))
         promise("it runs: stop it first" in said and box.has(self.PLACE), said)
         box = self.active

@@ -106,3 +106,9 @@ class Pair:
         promise(gap_ms <= HANDOVER_MS, f"not handed over: the client was not served for {gap_ms:.0f} ms")
         self.active, self.backup = self.backup, self.active
         return gap_ms
+
+    def hand_over(self):
+        """A planned move; returns the longest gap of the client."""
+        gap_ms = self.moved(lambda: self.active.ask("handover gateway"))
+        settle(self.active, self.backup)
+        return gap_ms

@@ -40,13 +40,11 @@ class Rolling(Pair):
             # The one that stands by first; the other one has handed over before its turn.
             self.exchange(name)
             self.speak({None, 1})
-            gap_ms = self.moved(lambda: self.active.ask("handover gateway"))
-            settle(self.active, self.backup)
+            gap_ms = self.hand_over()
             self.noted(name, "handed over", gap_ms)
             self.exchange(name)
             self.speak({2} if name == "this" else {None})
-            gap_ms = self.moved(lambda: self.active.ask("handover gateway"))
-            settle(self.active, self.backup)
+            gap_ms = self.hand_over()
             self.noted(name, "handed over", gap_ms)
         self.say("in all", f"there and back without a longer gap than {max(self.gaps_ms):.0f} ms")
 
