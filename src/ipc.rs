@@ -40,12 +40,24 @@ pub enum ToGuard {
 /// What an agent has left for its successor, as it wrote it. The guard keeps it and hands it on. Only the
 /// agent's half looks inside; `tests/tidy` makes sure of that.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct OpaqueDeposit(heapless::Vec<u8, MAX_DEPOSIT_BYTES>);
+pub struct OpaqueDeposit(Vec<u8>);
 
 impl OpaqueDeposit {
     /// The bytes of an agent; `None` if there are none, or more than a deposit has.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        heapless::Vec::from_slice(bytes).ok().filter(|bytes| !bytes.is_empty()).map(Self)
+        let mut deposit = Self::default();
+        deposit.replace(bytes).then_some(deposit)
+    }
+
+    /// Keeps these bytes of an agent instead. Returns false, and keeps what it has, if there are none, or
+    /// more than a deposit has. From the longest one on it allocates no more.
+    pub fn replace(&mut self, bytes: &[u8]) -> bool {
+        let is_one = (1..=MAX_DEPOSIT_BYTES).contains(&bytes.len());
+        if is_one {
+            self.0.clear();
+            self.0.extend_from_slice(bytes);
+        }
+        is_one
     }
 
     /// As the agent wrote it.

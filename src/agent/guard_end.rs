@@ -32,13 +32,15 @@ pub struct GuardEnd {
     /// Where the guard confirms renewals and gives signs of life. Nobody waits for it.
     confirmations: Option<OwnedFd>,
     /// Messages that leave together.
-    outbox: RefCell<heapless::Vec<u8, MAX_DATAGRAM_BYTES>>,
+    outbox: RefCell<Vec<u8>>,
 }
 
 impl GuardEnd {
     pub fn new(socket: OwnedFd) -> Self {
         let control = nix::cmsg_space!([RawFd; 1]);
-        Self { socket, control, confirmations: None, outbox: RefCell::default() }
+        // As much as ever leaves together: it never grows.
+        let outbox = RefCell::new(Vec::with_capacity(MAX_DATAGRAM_BYTES));
+        Self { socket, control, confirmations: None, outbox }
     }
 
     pub fn descriptor(&self) -> BorrowedFd<'_> {
@@ -89,7 +91,8 @@ impl GuardEnd {
             self.flush();
         }
         let mut outbox = self.outbox.borrow_mut();
-        let _ = outbox.extend_from_slice(bytes).and_then(|()| outbox.extend_from_slice(behind));
+        outbox.extend_from_slice(bytes);
+        outbox.extend_from_slice(behind);
     }
 
     /// Sends what waits; false if the guard has no room for it. Such a guard does not run any more, and its

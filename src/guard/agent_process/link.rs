@@ -126,13 +126,8 @@ impl AgentLink {
 /// deposited, to the end of the datagram; it must not be empty.
 fn take_message(bytes: &[u8], deposit: &mut OpaqueDeposit) -> (Received, usize) {
     match crosswire::decode::take_from_bytes::<ToGuard>(bytes) {
-        Some((ToGuard::Deposit, left)) => match OpaqueDeposit::new(left) {
-            Some(left) => {
-                *deposit = left;
-                (Received::Message(ToGuard::Deposit), 0)
-            }
-            None => (Received::Garbage, 0),
-        },
+        Some((ToGuard::Deposit, left)) if deposit.replace(left) => (Received::Message(ToGuard::Deposit), 0),
+        Some((ToGuard::Deposit, _)) => (Received::Garbage, 0),
         Some((message, rest)) => (Received::Message(message), rest.len()),
         None => (Received::Garbage, 0),
     }
