@@ -41,7 +41,7 @@ use crosswire::quorum::{Effects, Event};
 use crosswire::recorder::Recorder;
 use crosswire::station::Station;
 use crosswire::time::Instant;
-use crosswire::turn::{Source, Step, Turn};
+use crosswire::turn::{Step, Turn};
 use log::warn;
 
 use crate::clock;
@@ -297,14 +297,10 @@ impl<'a> Agent<'a> {
 
     /// One turn: waits, then does what [`Turn`] says, in its order.
     fn turn(&mut self) {
-        let (began_at, waking) = self.wait();
-        self.idleness.note(began_at);
+        let (began_at, waking, waiting) = self.wait();
+        self.idleness.note(began_at, waking.woke_at);
         self.turn.begin(waking);
-        for port in &self.ports {
-            if self.can_wait(began_at, port) {
-                self.turn.read_too(Source::Path(port.id));
-            }
-        }
+        self.turn.read_too(waiting);
         loop {
             match self.turn.next(clock::now, self.station.is_stirred()) {
                 Step::Read(source) => self.read(source),

@@ -74,9 +74,8 @@ impl Idleness {
         Self(now())
     }
 
-    /// The loop began to wait at `began_at`, and has just been woken.
-    pub fn note(&mut self, began_at: Instant) {
-        let woke_at = now();
+    /// The loop began to wait at `began_at`, and was woken at `woke_at`, just now.
+    pub fn note(&mut self, began_at: Instant, woke_at: Instant) {
         if woke_at.since(began_at) >= WAITED {
             self.0 = woke_at;
         } else if woke_at.since(self.0) >= MAX_BUSY {

@@ -125,12 +125,12 @@ impl Guard<'_> {
 
     /// Gives this node what it has of the groups that it does not serve. What was removed by hand, or could
     /// not be added, is tried again.
-    pub(super) fn tend_backup_routes(&mut self) {
-        let is_due = now() >= self.backup_from && self.custody.phase() == Phase::Running;
+    pub(super) fn tend_backup_routes(&mut self, now: Instant) {
+        let is_due = now >= self.backup_from && self.custody.phase() == Phase::Running;
         if !is_due || self.settings.is_shadow() || self.custody.is_hands_off() {
             return;
         }
-        self.backup_from = now() + BACKUP_EVERY;
+        self.backup_from = now + BACKUP_EVERY;
         for ((id, own), group) in (0u8..).map(GroupId).zip(&mut self.resources).zip(&self.settings.groups) {
             if self.custody.group(id).is_some_and(HeldGroup::is_free) {
                 let was_added = std::mem::replace(&mut own.has_backup_routes, true);

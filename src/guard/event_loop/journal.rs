@@ -1,6 +1,6 @@
 //! Has the journal written, and tells the agent what was not told in all.
 
-use crosswire::time::Span;
+use crosswire::time::{Instant, Span};
 
 use super::state::Guard;
 use crate::clock::now;
@@ -28,8 +28,8 @@ impl Guard<'_> {
     }
 
     /// Starts what writes the journal, if it does not run.
-    pub(super) fn tend_journal(&mut self) {
-        if self.journal.as_mut().is_some_and(|journal| journal.tend(now())) {
+    pub(super) fn tend_journal(&mut self, now: Instant) {
+        if self.journal.as_mut().is_some_and(|journal| journal.tend(now)) {
             self.tell_journal();
         }
     }
@@ -41,8 +41,8 @@ impl Guard<'_> {
     }
 
     /// Tells the agent how much was dropped here, for the status.
-    pub(super) fn tell_drops(&mut self) {
-        let (counts, now) = ((self.notifier.lost(), logger::lost()), now());
+    pub(super) fn tell_drops(&mut self, now: Instant) {
+        let counts = (self.notifier.lost(), logger::lost());
         if counts != self.told_drops.counts && self.told_drops.at.is_none_or(|at| now >= at + TELL_EVERY) {
             self.told_drops = ToldDrops { counts, at: Some(now) };
             let (notices, lines) = counts;

@@ -2,6 +2,7 @@
 
 use crosswire::custody::{Action, End, HeldGroup, Phase, Reason};
 use crosswire::pair::GroupId;
+use crosswire::time::Instant;
 
 use super::state::Guard;
 use crate::clock::now;
@@ -10,24 +11,24 @@ use crate::operator::words::ScriptEnd;
 
 impl Guard<'_> {
     /// Runs what is due, ends what has taken too long, and tells what is new.
-    pub(super) fn tend_checks(&mut self) {
+    pub(super) fn tend_checks(&mut self, now: Instant) {
         let may_check = !self.settings.is_shadow() && self.custody.phase() == Phase::Running;
         for (index, id) in (0..self.resources.len()).zip((0u8..).map(GroupId)) {
             let is_free = may_check && self.custody.group(id).is_some_and(HeldGroup::is_clean);
             let Some(own) = self.resources.get_mut(index) else { continue };
-            own.readiness.follow(now(), is_free);
+            own.readiness.follow(now, is_free);
             if !is_free {
                 own.drop_check();
             }
-            if own.check.as_mut().is_some_and(|(_, run)| !run.pass_deadline(now())) {
+            if own.check.as_mut().is_some_and(|(_, run)| !run.pass_deadline(now)) {
                 self.check_ended(index, End::Unknown);
             }
-            self.start_check(index, id);
+            self.start_check(now, index, id);
             self.tell_readiness(index, id);
         }
     }
 
-    fn start_check(&mut self, index: usize, id: GroupId) {
+    fn start_check(&mut self, now: Instant, index: usize, id: GroupId) {
         let is_hands_off = self.custody.is_hands_off();
         let term = self.custody.term(id);
         let (Some(own), Some(group)) = (self.resources.get_mut(index), self.settings.groups.get(index))
@@ -35,19 +36,19 @@ impl Guard<'_> {
             return;
         };
         if is_hands_off {
-            return own.readiness.put_off(now());
+            return own.readiness.put_off(now);
         }
-        let Some(check) = own.readiness.next(now()).filter(|_| own.check.is_none()) else { return };
+        let Some(check) = own.readiness.next(now).filter(|_| own.check.is_none()) else { return };
         let Some(script) = group.ready.get(usize::from(check)) else { return };
         let place = own.readiness.place(check);
         let what = (Action::Monitor, Reason::Monitor);
-        match own.run(self.settings, group, (place, script), what, term, now()) {
+        match own.run(self.settings, group, (place, script), what, term, now) {
             Ok(mut run) => {
                 run.hush(own.readiness.is_failing(check));
                 own.check = Some((check, run));
             }
             Err(errno) => {
-                own.readiness.looked(now(), check, false);
+                own.readiness.looked(now, check, false);
                 self.tell_failure(id, (place, Action::Monitor), ScriptEnd::not_run(errno));
             }
         }

@@ -75,9 +75,10 @@ impl Guard<'_> {
                 self.watchdog.iter_mut().filter(|_| may_stop).for_each(Watchdog::disarm);
                 return code;
             }
-            let (began_at, deadline) = (now(), self.next_deadline());
-            let ready = self.wait_until(deadline);
-            self.idleness.note(began_at);
+            let began_at = now();
+            let deadline = self.next_deadline(began_at);
+            let ready = self.wait_until(began_at, deadline);
+            self.idleness.note(began_at, now());
             self.hand_in(Event::Woke(deadline));
             self.turn(ready);
             self.service_manager.iter_mut().for_each(|service_manager| service_manager.tell_alive(now()));
@@ -107,7 +108,8 @@ impl Guard<'_> {
         }
         // What the renewals of this turn have caused is read now, so that it wakes nobody.
         self.hear_links();
-        if now() >= self.look_from {
+        let now = now();
+        if now >= self.look_from {
             self.tell_what_is_refused();
         }
         if ready.outputs {
@@ -119,11 +121,11 @@ impl Guard<'_> {
                 .for_each(Run::read_output);
             self.lingering.read();
         }
-        self.pass_deadlines();
-        if now() >= self.strays_from {
+        self.pass_deadlines(now);
+        if now >= self.strays_from {
             self.look_for_strays();
         }
-        if let Some(socket) = logger::turn(now()) {
+        if let Some(socket) = logger::turn(now) {
             self.tell(&FromGuard::Log, Some(socket));
         }
         if is_reload_asked {
@@ -135,7 +137,7 @@ impl Guard<'_> {
     }
 
     /// Sleeps until something happens or the deadline passes, and says what happened.
-    fn wait_until(&self, deadline: Instant) -> Ready {
+    fn wait_until(&self, now: Instant, deadline: Instant) -> Ready {
         let wanted = PollFlags::POLLIN;
         let mut agent_wanted = wanted;
         agent_wanted.set(PollFlags::POLLOUT, self.agent.link().is_some_and(AgentLink::has_queued));
@@ -152,7 +154,7 @@ impl Guard<'_> {
         fds.extend(running.chain(self.lingering.each()).map(|output| PollFd::new(output.as_fd(), wanted)));
         // The rest of a datagram does not wake poll.
         let has_rest = self.agent.link().is_some_and(AgentLink::has_rest);
-        match poll(&mut fds, timeout_until(if has_rest { Instant::ORIGIN } else { deadline })) {
+        match poll(&mut fds, timeout(now, if has_rest { Instant::ORIGIN } else { deadline })) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ready::default(),
             Err(errno) => {
@@ -171,7 +173,7 @@ impl Guard<'_> {
         }
     }
 
-    fn next_deadline(&self) -> Instant {
+    fn next_deadline(&self, now: Instant) -> Instant {
         let resources = self.resources.iter().map(GroupResources::deadline).min().unwrap_or(Instant::NEVER);
         let sign_of_life = self.service_manager.as_ref().map_or(Instant::NEVER, ServiceManager::deadline);
         let runs = self.fence.run().into_iter().chain(&self.notifier.run);
@@ -180,7 +182,7 @@ impl Guard<'_> {
         let upgrade = upgrade.map_or(Instant::NEVER, Upgrade::deadline);
         let told = self.notices_end_at().unwrap_or(Instant::NEVER);
         let journal = self.journal.as_ref().map_or(Instant::NEVER, JournalProcess::due_at);
-        let own = self.custody.due_at(now()).min(logger::due_at()).min(journal);
+        let own = self.custody.due_at(now).min(logger::due_at()).min(journal);
         own.min(resources).min(sign_of_life).min(fence).min(told).min(upgrade)
     }
 
@@ -198,44 +200,46 @@ impl Guard<'_> {
         self.notifier.is_telling(until).then_some(until)
     }
 
-    fn pass_deadlines(&mut self) {
+    /// What has come due in the meantime is done in the next turn, which begins at once.
+    fn pass_deadlines(&mut self, at: Instant) {
         for index in 0..self.resources.len() {
-            self.pass_script_deadline(index);
+            self.pass_script_deadline(at, index);
         }
-        if self.fence.run_mut().is_some_and(|run| !run.pass_deadline(now())) {
+        if self.fence.run_mut().is_some_and(|run| !run.pass_deadline(at)) {
             self.fence_ended(None);
         }
-        if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(now())) {
+        if self.notifier.run.as_mut().is_some_and(|run| !run.pass_deadline(at)) {
             self.notifier.ended(self.settings, None);
         }
+        // Custody judges the agent by an instant of its own.
         if now() >= self.custody.agent_due_at() {
             // If the loop was held up, it has not yet read what the agent said in the meantime.
             self.hear_agent(MAX_BATCH);
         }
         self.hand_in(Event::Tick);
-        self.tend_backup_routes();
-        self.tend_checks();
-        self.announce_what_is_due();
-        self.tend_journal();
-        self.tell_drops();
+        self.tend_backup_routes(at);
+        self.tend_checks(at);
+        self.announce_what_is_due(at);
+        self.tend_journal(at);
+        self.tell_drops(at);
         self.tend_upgrade();
     }
 
-    fn announce_what_is_due(&mut self) {
+    fn announce_what_is_due(&mut self, now: Instant) {
         let ids = (0u8..).map(GroupId);
         for ((id, own), group) in ids.zip(&mut self.resources).zip(&self.settings.groups) {
             let is_serving = self.custody.group(id).is_some_and(HeldGroup::is_serving);
             if is_serving && !self.settings.is_shadow() {
-                own.announce_if_due(&self.sender, group, self.custody.held_until(id), now());
+                own.announce_if_due(&self.sender, group, self.custody.held_until(id), now);
             } else {
                 own.announce_no_more();
             }
         }
     }
 
-    fn pass_script_deadline(&mut self, index: usize) {
+    fn pass_script_deadline(&mut self, now: Instant, index: usize) {
         let Some(own) = self.resources.get_mut(index) else { return };
-        if let Some(run) = own.run.take_if(|run| !run.pass_deadline(now())) {
+        if let Some(run) = own.run.take_if(|run| !run.pass_deadline(now)) {
             self.note_failure(index, &run);
             self.script_ended(index, End::Unknown);
         }
@@ -249,10 +253,10 @@ impl Guard<'_> {
 }
 
 /// Whole milliseconds, rounded up: a loop that wakes early would only turn once more.
-fn timeout_until(deadline: Instant) -> PollTimeout {
+fn timeout(now: Instant, deadline: Instant) -> PollTimeout {
     if deadline == Instant::NEVER {
         return PollTimeout::NONE;
     }
-    let ms = deadline.since(now()).as_us().div_ceil(1_000);
+    let ms = deadline.since(now).as_us().div_ceil(1_000);
     PollTimeout::try_from(ms.min(MAX_SLEEP_MS)).unwrap_or(PollTimeout::ZERO)
 }
