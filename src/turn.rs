@@ -80,6 +80,11 @@ impl Ready {
         self == Self::default()
     }
 
+    /// Whether it is one of the set.
+    pub fn has(self, source: Source) -> bool {
+        self.has_any(Self::of(source))
+    }
+
     fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
@@ -183,9 +188,9 @@ impl Turn {
         self.stage = Stage::Reading(Source::Confirmations);
     }
 
-    /// Has this turn read a source that wakes nobody now ([`crate::quorum::Node::waits_until`]).
-    pub fn read_too(&mut self, source: Source) {
-        self.ready.note(source);
+    /// Has this turn read sources that wake nobody now ([`crate::quorum::Node::waits_until`]).
+    pub fn read_too(&mut self, sources: Ready) {
+        self.ready.0 |= sources.0;
     }
 
     /// Whether a turn has begun and is not over.

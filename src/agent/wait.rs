@@ -9,7 +9,6 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::Agent;
-use super::ports::Port;
 use super::vote::Voter;
 use crate::clock;
 use crate::logger;
@@ -21,13 +20,15 @@ const MAX_DESCRIPTORS: usize = 56;
 const MAX_WAIT: Span = Span::from_s(60);
 
 impl Agent<'_> {
-    /// Waits for something to read, or for the next deadline. Also returns when it began to wait.
-    pub(super) fn wait(&self) -> (Instant, Waking) {
+    /// Waits for something to read, or for the next deadline. Also returns when it began to wait, and which
+    /// sources could wake nobody.
+    pub(super) fn wait(&self) -> (Instant, Waking, Ready) {
         let now = clock::now();
-        let deadline = self.deadline(now);
+        let (waiting, waiting_until) = self.waiting(now);
+        let deadline = self.deadline(now).min(waiting_until);
         let mut sources: heapless::Vec<Source, MAX_DESCRIPTORS> = heapless::Vec::new();
         let mut fds: heapless::Vec<PollFd<'_>, MAX_DESCRIPTORS> = heapless::Vec::new();
-        self.each_descriptor(now, &mut |source, descriptor| {
+        self.each_descriptor((now, waiting), &mut |source, descriptor| {
             let _ = sources.push(source);
             let _ = fds.push(PollFd::new(descriptor, PollFlags::POLLIN));
         });
@@ -45,40 +46,43 @@ impl Agent<'_> {
             // EINTR, or a kernel that is out of memory.
             Err(_) => ready = Ready::ALL,
         }
-        (now, Waking { ready, deadline, woke_at: clock::now() })
+        (now, Waking { ready, deadline, woke_at: clock::now() }, waiting)
     }
 
-    /// Until when this port wakes nobody: it is read whenever something else does.
-    fn waits_until(&self, now: Instant, port: &Port) -> Instant {
-        if now < self.asides_until { Instant::ORIGIN } else { self.station.waits_until(port.id) }
-    }
-
-    pub(super) fn can_wait(&self, now: Instant, port: &Port) -> bool {
-        now < self.waits_until(now, port)
+    /// The paths that wake nobody now, and when the first of them does again: they are read whenever
+    /// something else wakes the agent.
+    fn waiting(&self, now: Instant) -> (Ready, Instant) {
+        let (mut waiting, mut earliest) = (Ready::default(), Instant::NEVER);
+        for port in self.ports.iter().filter(|_| now >= self.asides_until) {
+            let until = self.station.waits_until(port.id);
+            if now < until {
+                waiting.note(Source::Path(port.id));
+                earliest = earliest.min(until);
+            }
+        }
+        (waiting, earliest)
     }
 
     fn deadline(&self, now: Instant) -> Instant {
         let (own, told) = (self.station.due_at(now), self.control.due_at(now));
         let each = [own, told, self.end_at, self.limiter.due_at(), logger::due_at()];
         let mut earliest = each.into_iter().fold(now + MAX_WAIT, Instant::min);
-        for port in &self.ports {
-            // A guard that gives no sign of life is not asked.
-            if self.station.is_guard_heard() {
-                earliest = earliest.min(port.retry_at());
-            }
-            let waits_until = self.waits_until(now, port);
-            if now < waits_until {
-                earliest = earliest.min(waits_until);
-            }
+        // A guard that gives no sign of life is not asked.
+        for port in self.ports.iter().filter(|_| self.station.is_guard_heard()) {
+            earliest = earliest.min(port.retry_at());
         }
         earliest
     }
 
-    fn each_descriptor<'a>(&'a self, now: Instant, each: &mut dyn FnMut(Source, BorrowedFd<'a>)) {
+    fn each_descriptor<'a>(
+        &'a self,
+        (now, waiting): (Instant, Ready),
+        each: &mut dyn FnMut(Source, BorrowedFd<'a>),
+    ) {
         if self.end_at == Instant::NEVER {
             each(Source::Guard, self.guard.descriptor());
         }
-        for port in self.ports.iter().filter(|port| !self.can_wait(now, port)) {
+        for port in self.ports.iter().filter(|port| !waiting.has(Source::Path(port.id))) {
             port.descriptor().into_iter().for_each(|descriptor| each(Source::Path(port.id), descriptor));
         }
         self.listeners.iter().for_each(|listener| each(Source::Wire, listener.descriptor.as_fd()));

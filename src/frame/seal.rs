@@ -90,15 +90,24 @@ pub struct Header {
 
 /// Makes a body.
 pub fn seal(header: &Header, message: &Message, keys: &Keyring) -> Body {
-    let mut body = Body::new();
-    push(&mut body, &header_bytes(header, kind_of(message), keys.sealing_id()));
-    match message {
+    seal_payload(header, kind_of(message), keys, &|body| match message {
         Message::Hello => {}
-        Message::Session(give) => payload::write_give(header.version, give, &mut body),
-        Message::Beat(beat) => write_beat(header.version, beat, &mut body),
-        Message::Aside(Aside::Ask(ask)) => payload::write_ask(header.version, ask, &mut body),
-        Message::Aside(Aside::Tell(tell)) => payload::write_tell(header.version, tell, &mut body),
-    }
+        Message::Session(give) => payload::write_give(header.version, give, body),
+        Message::Beat(beat) => write_beat(header.version, beat, body),
+        Message::Aside(Aside::Ask(ask)) => payload::write_ask(header.version, ask, body),
+        Message::Aside(Aside::Tell(tell)) => payload::write_tell(header.version, tell, body),
+    })
+}
+
+/// Makes the body of a beat, which is large: it is not copied into a message first.
+pub fn seal_beat(header: &Header, beat: &Beat, keys: &Keyring) -> Body {
+    seal_payload(header, Kind::Beat, keys, &|body| write_beat(header.version, beat, body))
+}
+
+fn seal_payload(header: &Header, kind: Kind, keys: &Keyring, write: &dyn Fn(&mut Body)) -> Body {
+    let mut body = Body::new();
+    push(&mut body, &header_bytes(header, kind, keys.sealing_id()));
+    write(&mut body);
     let authenticator = keys.seal(header.sender, &body);
     push(&mut body, &authenticator);
     let crc = CRC.checksum(&body);

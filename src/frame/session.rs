@@ -24,7 +24,7 @@ use super::aside::Aside;
 use super::candidate::Candidates;
 use super::message::{Beat, Build, Give, Incarnation, Message, SessionValue, low_16};
 use super::ration::{Rationed, Rations};
-use super::seal::{Header, Kind, Opened, open, pair_id, seal};
+use super::seal::{Header, Kind, Opened, open, pair_id, seal, seal_beat};
 use super::version::Version;
 use super::{Body, Keyring, Refusal, payload};
 use crate::config::MAX_PATHS;
@@ -171,11 +171,7 @@ impl Session {
     /// A beat for `path`, or nothing before there is a peer that could understand it.
     pub fn seal_beat(&self, path: PathId, number: u32, beat: &Beat) -> Option<Body> {
         let peer = self.peer.as_ref()?;
-        Some(seal(
-            &self.header(peer.version, path, peer.gives, number),
-            &Message::Beat(beat.clone()),
-            &self.keys,
-        ))
+        Some(seal_beat(&self.header(peer.version, path, peer.gives, number), beat, &self.keys))
     }
 
     /// The version of the hello that has to go out with the beats of this interval, if one has to: each in

@@ -179,11 +179,23 @@ impl Neighbours {
             }
             (None, Some(_)) => asked_at + TRIES_EVERY,
             (Some(_), _) => asked_at + pace.every,
-            (None, None) if self.unanswered == 1 || self.again.is_some_and(|left| left > 0) => {
-                asked_at + pace.every
-            }
+            (None, None) if self.asks_again() => asked_at + pace.every,
             (None, None) => Some(asked_at).max(self.heard_at).unwrap_or(asked_at) + pace.quiet,
         }
+    }
+
+    /// Since when it has been quiet, if nothing but quiet makes a question due ([`Self::due_at`]), and none
+    /// is under way.
+    pub fn quiet_since(&self) -> Option<Instant> {
+        if self.series.is_some() || self.cut_off_at.is_some() || self.asks_again() || self.is_dark() {
+            return None;
+        }
+        self.heard_at.max(self.asked_at)
+    }
+
+    /// The peer was heard instead of a neighbour: questions go on.
+    fn asks_again(&self) -> bool {
+        self.unanswered == 1 || self.again.is_some_and(|left| left > 0)
     }
 
     /// A question leaves.

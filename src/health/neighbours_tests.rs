@@ -156,3 +156,32 @@ fn a_group_goes_over_after_ten_rounds_and_a_second() {
     ask_until(&mut neighbours, 1_001, 1_300, slow);
     assert_eq!(neighbours.due_at(slow), at(1_100) + TRIES_EVERY, "from then on it is tried seldom");
 }
+
+/// Whatever has happened: where [`Neighbours::quiet_since`] names an instant, a question is due so long after
+/// it as it may be quiet, and nothing is judged before.
+#[test]
+fn where_nothing_but_quiet_counts_the_pace_of_questions_does_not() {
+    let paces = [PACE, Pace { every: Span::from_ms(5), patience: Span::from_ms(25), ..PACE }];
+    let mut named = 0;
+    for seed in 0..4_000_u64 {
+        let (mut one, mut rest) = (Neighbours::default(), seed);
+        for ms in 0..6 {
+            match rest % 7 {
+                0 => drop(one.heard(at(ms), at(ms))),
+                1 => one.ask(at(ms)),
+                2 => one.peer_heard(at(ms)),
+                3 => one.note_carrier(rest % 2 == 0),
+                4 => drop(one.judge(at(1_000 + ms), PACE)),
+                5 => one.forget_questions(),
+                _ => one.note_peer(at(ms), Interface::CutOff),
+            }
+            rest = rest / 7 + seed * 31;
+            let Some(since) = one.quiet_since() else { continue };
+            named += 1;
+            for pace in paces {
+                assert_eq!((one.due_at(pace), one.judged_at(pace)), (since + pace.quiet, Instant::NEVER));
+            }
+        }
+    }
+    assert!(named > 1_000, "{named} of 24,000 states");
+}

@@ -129,7 +129,7 @@ impl Timers {
 
     /// Each with its instant; [`Instant::NEVER`] if it is not set.
     pub fn each(&self) -> impl Iterator<Item = (Timer, Instant)> {
-        Timer::ALL.into_iter().zip(self.0)
+        Timer::ALL.iter().copied().zip(self.0.iter().copied())
     }
 }
 

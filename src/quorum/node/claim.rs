@@ -73,7 +73,7 @@ impl Node {
         situation: &Situation,
         effects: &mut Effects,
     ) {
-        let (interval, wait, heard_at) = (self.policy.interval(), self.probe_wait(), self.newest_frame_at());
+        let (interval, wait, heard_at) = (self.times.interval, self.probe_wait(), self.newest_frame_at());
         let (since, count) = (self.nothing_is_put_back_since(), self.watched_vips(id));
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         if !asks_the_wire(group.role, situation, group.is_preparing()) {

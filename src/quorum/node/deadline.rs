@@ -77,6 +77,10 @@ struct Earliest {
 }
 
 impl Earliest {
+    fn after(now: Instant) -> Self {
+        Self { now, at: Instant::NEVER, why: Waiting::Nothing }
+    }
+
     fn note(&mut self, at: Instant, why: Waiting) {
         if at > self.now && at < self.at {
             (self.at, self.why) = (at, why);
@@ -93,19 +97,29 @@ impl Node {
 
     /// The first instant after `now` at which something has to be done, and what.
     pub fn next_deadline(&self, now: Instant) -> (Instant, Waiting) {
-        let judgement = self.next_judgement(now);
-        let mut earliest = Earliest { now, at: Instant::NEVER, why: Waiting::Nothing };
-        for path in self.paths.iter().filter(|path| path.detector.is_open()) {
-            earliest.note(path.beat_at, Waiting::Beat);
-        }
-        earliest.note(judgement.0, judgement.1);
-        earliest.note(self.deposit_at, Waiting::Deposit);
+        let mut earliest = self.next_routine(now);
+        let (at, why) = self.next_judgement(now);
+        earliest.note(at, why);
         (earliest.at, earliest.why)
     }
 
-    /// The first instant after `now` at which there is more to do than to send a beat, and what.
+    /// The first instant after `now` at which something is due that needs no judgement.
+    fn next_routine(&self, now: Instant) -> Earliest {
+        let mut earliest = Earliest::after(now);
+        for path in self.paths.iter().filter(|path| path.detector.is_open()) {
+            earliest.note(path.beat_at, Waiting::Beat);
+        }
+        for group in &self.groups {
+            earliest.note(group.timers.at(Timer::Renewal), Waiting::Group(Timer::Renewal));
+        }
+        earliest.note(self.deposit_at, Waiting::Deposit);
+        earliest
+    }
+
+    /// The first instant after `now` at which there is more to do than to send a beat or to renew a lease,
+    /// and what.
     pub(super) fn next_judgement(&self, now: Instant) -> (Instant, Waiting) {
-        let mut earliest = Earliest { now, at: Instant::NEVER, why: Waiting::Nothing };
+        let mut earliest = Earliest::after(now);
         for path in self.paths.iter().filter(|path| path.detector.is_open()) {
             for at in path.detector.turning_points() {
                 earliest.note(at, Waiting::Path);
@@ -113,14 +127,14 @@ impl Node {
         }
         earliest.note(self.neighbours_due_at(now), Waiting::Neighbours);
         earliest.note(self.vote_due_at(), Waiting::Vote);
-        for (at, why) in self.own_deadlines() {
-            earliest.note(at, why);
+        for (at, why) in &self.own_deadlines() {
+            earliest.note(*at, *why);
         }
         for (id, group) in self.policy.group_ids().zip(&self.groups) {
-            for (at, why) in self.deadlines_of(id, group) {
-                earliest.note(at, why);
+            for (at, why) in &self.deadlines_of(id, group) {
+                earliest.note(*at, *why);
             }
-            for (timer, at) in group.timers.each() {
+            for (timer, at) in group.timers.each().filter(|(timer, _)| *timer != Timer::Renewal) {
                 earliest.note(at, Waiting::Group(timer));
             }
         }
@@ -129,9 +143,7 @@ impl Node {
 
     /// The same as [`Self::next_deadline`], where the next judgement is known.
     pub(super) fn next_tick(&self, now: Instant) -> Instant {
-        let open = self.paths.iter().filter(|path| path.detector.is_open());
-        let beats = open.map(|path| path.beat_at).chain([self.deposit_at]).filter(|at| *at > now);
-        beats.fold(self.judge_at, Instant::min)
+        self.next_routine(now).at.min(self.judge_at)
     }
 
     /// What was heard is routine, and has put off what the next judgement was named for: if that would wake
@@ -172,7 +184,7 @@ impl Node {
     fn deadlines_of(&self, id: GroupId, group: &Group) -> [(Instant, Waiting); 17] {
         let does_serve = matches!(group.role, Role::Acquiring | Role::Active) || group.keeps_addresses();
         let is_asking = group.probe.is_running();
-        let (interval, wait) = (self.policy.interval(), self.probe_wait());
+        let (interval, wait) = (self.times.interval, self.probe_wait());
         [
             (self.cold_start_ends(id), Waiting::ColdStart),
             (self.peer_released_at(id), Waiting::PeerReleased),

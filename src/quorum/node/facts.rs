@@ -123,7 +123,7 @@ impl Node {
         let at = group.timers.at(Timer::Renewal);
         if group.role.is_holding() && self.is_beat_due(now) {
             // A little less than an interval: that the last one was sent a moment late does not count.
-            return at - self.policy.interval().fraction(9, 10);
+            return at - self.times.interval.fraction(9, 10);
         }
         if group.role.is_holding() { at } else { Instant::NEVER }
     }
@@ -291,14 +291,14 @@ impl Node {
     /// before the cut that silenced the peer, so the request has to be later by late_after. And it has to be
     /// recent: a witness that answered once may be out of sight by now.
     fn witness_view(&self, now: Instant, role: Role) -> WitnessView {
-        let late_after = self.policy.shortest_late_after();
+        let late_after = self.times.shortest_late_after;
         let (since, wait, window) = if !role.is_holding() {
             (self.newest_frame_at(), late_after, self.sight_window())
         } else if self.is_in_haste() && now < self.usual_release_at() {
             // A deadline of late_after leaves room for half of that.
             (self.peer.acknowledged(), late_after.fraction(1, 2), self.holders_sight_window())
         } else {
-            let wait = timing::sight_wait(late_after, self.policy.interval(), self.holds_by());
+            let wait = timing::sight_wait(late_after, self.times.interval, self.holds_by());
             (self.peer.acknowledged(), wait, self.holders_sight_window())
         };
         let earliest = since.map_or(Instant::ORIGIN, |at| at + wait);
@@ -307,7 +307,7 @@ impl Node {
 
     /// What the wire says of a group.
     pub(super) fn finding(&self, now: Instant, id: GroupId, group: &Group) -> Finding {
-        group.probe.finding(now, self.policy.interval(), self.probe_wait(), self.probe_patience(id))
+        group.probe.finding(now, self.times.interval, self.probe_wait(), self.probe_patience(id))
     }
 
     /// How long somebody who answered for a VIP and is silent since counts as there: for a while if it cannot

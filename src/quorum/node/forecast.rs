@@ -23,11 +23,16 @@ use crate::vote::VoteView;
 impl Node {
     /// What each further fault would lead to now.
     pub fn forecasts(&self, now: Instant) -> Vec<Forecast, MAX_FORECASTS> {
-        let paths = self.policy.path_ids().map(NextFault::Path);
-        let boxes = [Side::A, Side::B].map(NextFault::Power);
-        let has_witness = self.witnesses.count() > 0 || self.policy.has_vote;
-        let witness = has_witness.then_some(NextFault::Witness);
-        paths.chain(boxes).chain(witness).map(|loss| self.forecast(now, loss)).collect()
+        let mut forecasts = Vec::new();
+        // There is room for the forecast of each.
+        let mut tell = |loss| drop(forecasts.push(self.forecast(now, loss)));
+        self.policy.path_ids().for_each(|path| tell(NextFault::Path(path)));
+        tell(NextFault::Power(Side::A));
+        tell(NextFault::Power(Side::B));
+        if self.witnesses.count() > 0 || self.policy.has_vote {
+            tell(NextFault::Witness);
+        }
+        forecasts
     }
 
     fn forecast(&self, now: Instant, loss: NextFault) -> Forecast {

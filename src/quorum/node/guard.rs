@@ -14,7 +14,7 @@ use crate::time::{Instant, Span};
 /// How long a guard may be silent: late_after, but no less than three intervals, since one sign may be late,
 /// and no less than two thirds of the longest dead_after, so that a peer that hears us by the slowest path
 /// alone misses no recovery between two failures.
-fn guard_patience(policy: &Policy) -> Span {
+pub(super) fn guard_patience(policy: &Policy) -> Span {
     let by_late_after = policy.longest_late_after().max(policy.interval().fraction(3, 1));
     by_late_after.max(policy.longest_dead_after().fraction(2, 3))
 }
@@ -44,7 +44,7 @@ impl Node {
 
     /// When the guard has been silent for too long.
     pub(super) fn guard_silent_at(&self) -> Instant {
-        let patience = guard_patience(&self.policy);
+        let patience = self.times.guard_patience;
         let is_expected = self.guard == GuardState::Fine;
         if is_expected { (self.guard_heard_at + patience).max(self.judge_from) } else { Instant::NEVER }
     }

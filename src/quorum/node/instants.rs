@@ -12,7 +12,7 @@ use crate::time::{Instant, Span};
 impl Node {
     /// The longer of both nodes' intervals: how often one hears what the other says.
     pub(super) fn pace(&self) -> Span {
-        self.policy.interval().max(self.peer.interval())
+        self.times.interval.max(self.peer.interval())
     }
 
     /// How long what one says may take until the other one's answer is heard.
@@ -77,7 +77,7 @@ impl Node {
     /// From when on it asks for the group. It does not wait for a peer that is granted other groups: what the
     /// peer was granted of this one is known only once it is granted here.
     pub(super) fn listening_asks_at(&self, id: GroupId) -> Instant {
-        let lead = self.probe_wait() + self.probe_wait().max(self.policy.interval());
+        let lead = self.probe_wait() + self.probe_wait().max(self.times.interval);
         self.listens_from() + self.listens_for(id) - lead
     }
 
@@ -111,11 +111,11 @@ impl Node {
         if !self.is_power_loss || self.is_vote_counted() {
             return passes(self.takes_by());
         }
-        let late_after = self.policy.longest_late_after();
+        let late_after = self.times.longest_late_after;
         let dropped_at = self.lines_dropped_at().unwrap_or(Instant::ORIGIN);
-        let noticed_at = dropped_at + self.policy.longest_interval();
+        let noticed_at = dropped_at + self.times.longest_interval;
         let outlived = self.newest_frame_at().map_or(Span::ZERO, |at| at.since(noticed_at));
-        let let_go = timing::hasty_release(self.policy.interval(), late_after);
+        let let_go = timing::hasty_release(self.times.interval, late_after);
         passes((late_after + outlived).min(self.takes_by())).max(dropped_at + let_go)
     }
 
@@ -181,7 +181,7 @@ impl Node {
     /// When a holder that is not acknowledged has to start its release, if it must.
     pub(super) fn forced_release_at(&self) -> Instant {
         if self.is_in_haste() {
-            let late_after = self.policy.shortest_late_after();
+            let late_after = self.times.shortest_late_after;
             self.peer.acknowledged().map_or(Instant::NEVER, |at| at + timing::release_start(late_after))
         } else {
             self.usual_release_at()
@@ -216,7 +216,7 @@ impl Node {
             return false;
         };
         // The peer reckons with the interval of the cable, which may be the longest.
-        let interval = self.policy.longest_interval();
+        let interval = self.times.longest_interval;
         let outlived = outlived_for(interval) + interval;
         let is_late = self.peer.acknowledged().is_none_or(|acked| acked <= dropped_at + outlived);
         is_late && !self.is_shortcut_closed()
@@ -246,6 +246,6 @@ impl Node {
     /// When the newest answer to a probe counts no more, after a power loss.
     pub(super) fn answer_ages_at(&self, group: &Group) -> Instant {
         let answered_at = group.probe.answered_at().filter(|_| self.is_power_loss);
-        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.policy.longest_late_after()))
+        answered_at.map_or(Instant::NEVER, |at| at + timing::takeover_after(self.times.longest_late_after))
     }
 }

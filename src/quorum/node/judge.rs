@@ -42,7 +42,7 @@ impl Node {
     /// about to lose it answers once more. As long as a box may outlive its lines, such an answer says no
     /// more than a beat would have, and counts for as long.
     pub(super) fn age_answers(&mut self) {
-        let lasts = timing::takeover_after(self.policy.longest_late_after());
+        let lasts = timing::takeover_after(self.times.longest_late_after);
         let dropped_at = self.lines_dropped_at().filter(|_| self.is_power_loss);
         let aging = dropped_at.map(|at| Aging { early: at + RAILS_APART, lasts });
         self.groups.iter_mut().for_each(|group| group.probe.age(aging));
@@ -70,7 +70,7 @@ impl Node {
         let has_to_last = is_within(self.jeopardy_came_back_at, COMES_BACK);
         let has_lasted = !has_to_last || !is_within(self.jeopardy_ended_at, OVER_AFTER);
         let is_over = !is_jeopardy && self.verdict.is_somebody() && has_lasted;
-        let is_just_met = is_within(self.peer.returned_at(), self.policy.longest_late_after());
+        let is_just_met = is_within(self.peer.returned_at(), self.times.longest_late_after);
         let is_news = if self.has_said_jeopardy { is_over } else { is_jeopardy && !is_just_met };
         if is_news {
             self.has_said_jeopardy = is_jeopardy;

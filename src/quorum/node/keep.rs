@@ -51,7 +51,7 @@ impl Node {
     /// Whether the peer's kernel has answered for what the peer has let go. It is asked again until it
     /// answers no more.
     fn is_still_held(&mut self, now: Instant, id: GroupId, effects: &mut Effects) -> bool {
-        let interval = self.policy.interval();
+        let interval = self.times.interval;
         let is_held = self.groups.get(id.index()).is_some_and(|group| group.is_still_held(now));
         if is_held && self.is_beat_due(now) {
             self.order(now + interval, Order::Probe { group: id }, effects);
@@ -96,8 +96,8 @@ impl Node {
 
     /// Has the guard give the addresses another lease.
     pub(super) fn renew(&mut self, now: Instant, id: GroupId, effects: &mut Effects) {
-        let interval = self.policy.interval();
-        let every = timing::renewal_every(&self.policy);
+        let interval = self.times.interval;
+        let every = self.times.renewal_every;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         group.timers.set(Timer::Renewal, now + every);
         let valid_until = self.within_grant(now, id, now + interval);

@@ -37,12 +37,14 @@ mod routine;
 mod send;
 mod service;
 mod succeed;
+mod times;
 mod vote;
 
 #[cfg(test)]
 mod tests;
 
 pub use deadline::Waiting;
+use times::Times;
 use vote::Vote;
 
 use heapless::Vec;
@@ -104,6 +106,7 @@ enum Leaving {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Node {
     policy: Policy,
+    times: Times,
     me: Side,
     /// The run of the peer whose frames count.
     peers_run: Option<Incarnation>,
@@ -176,6 +179,8 @@ pub struct Node {
     expected_by: Instant,
     /// Before this there is nothing to judge while nothing stirs us: a tick only sends beats.
     judge_at: Instant,
+    /// The first tick from then on is a whole one: what only the clock does to a group has no deadline.
+    look_at: Instant,
     /// Something changed that the peer has to know now.
     is_urgent: bool,
     /// The pair was not at rest at the last tick, or something was heard since that is no routine.
@@ -205,6 +210,7 @@ impl Node {
             groups: policy.groups.iter().map(|_| Group::default()).collect(),
             peers_run: None,
             newest_number: 0,
+            times: Times::of(&policy),
             policy,
             me,
             peer: Peer::default(),
@@ -247,6 +253,7 @@ impl Node {
             deposit_at: now,
             expected_by: Instant::NEVER,
             judge_at: now,
+            look_at: now,
             is_urgent: false,
             is_stirred: true,
             last_token: 0,
@@ -262,14 +269,16 @@ impl Node {
         self.notice_stall(now, effects);
         self.release_what_is_due(now, effects);
         match event {
-            Event::Tick if self.is_judgement_due(now) || effects.len() > before => {
+            Event::Tick if effects.len() > before || self.is_judgement_due(now) => {
                 self.tick(now, voice, effects);
                 self.judge_at = self.next_judgement(now).0;
+                self.look_at = now + self.times.look_every;
                 self.expected_by = self.next_tick(now);
                 self.assert_awake_for_waits(now);
                 self.is_stirred = !self.is_at_rest(now);
             }
             Event::Tick => {
+                self.renew_what_is_due(now, effects);
                 self.deposit_if_due(now, false, effects);
                 self.send(now, voice, effects);
                 self.expected_by = self.next_tick(now);
@@ -328,7 +337,7 @@ impl Node {
     /// What a beat promises, and what a question confirms, has to outlive this agent.
     fn deposit_if_due(&mut self, now: Instant, is_vote_due: bool, effects: &mut Effects) {
         if self.is_beat_due(now) || now >= self.deposit_at || is_vote_due {
-            self.deposit_at = now + self.policy.interval();
+            self.deposit_at = now + self.times.interval;
             emit(effects, Effect::Deposit);
         }
     }
@@ -337,7 +346,7 @@ impl Node {
     /// beats, so all clocks of the peer's silence shift by the gap. Our own right to serve does not.
     fn notice_stall(&mut self, now: Instant, effects: &mut Effects) {
         let gap = now.since(self.expected_by);
-        if gap <= self.policy.shortest_late_after().fraction(1, 2) {
+        if gap <= self.times.stalled_after {
             return;
         }
         for path in &mut self.paths {
@@ -348,7 +357,7 @@ impl Node {
             group.vacant_since = None;
         }
         self.neighbours.iter_mut().for_each(Neighbours::forget_questions);
-        let interval = self.policy.interval();
+        let interval = self.times.interval;
         (self.stalled_at, self.judge_from) = (now, now + interval + interval);
         self.worst_stall = self.worst_stall.max((gap, now));
         // The next step of the same waking must not count the gap again.

@@ -150,14 +150,18 @@ impl Node {
     pub(super) fn pace_of(&self, now: Instant, index: usize) -> Pace {
         let patience = self.neighbours_patience();
         let every = patience.fraction(1, u64::from(ROUNDS)).max(FASTEST_ROUND).min(SLOWEST_ROUND);
-        let quiet = if self.is_pressing(now, index) {
-            every
-        } else if self.is_on_time(now) && self.peer_interface(index) != Some(Interface::CutOff) {
+        let is_pressing = self.is_pressing(now, self.beats_missing(index), index);
+        let quiet = if is_pressing { every } else { self.quiet_for(now, index) };
+        Pace { every, patience, quiet }
+    }
+
+    /// How long an interface may be quiet while nothing has to be decided.
+    fn quiet_for(&self, now: Instant, index: usize) -> Span {
+        if self.is_on_time(now) && self.peer_interface(index) != Some(Interface::CutOff) {
             QUIET
         } else {
             QUIET_ALONE.max(self.slowest_dead_after().fraction(2, 1))
-        };
-        Pace { every, patience, quiet }
+        }
     }
 
     /// How long nobody may answer.
@@ -174,11 +178,10 @@ impl Node {
     }
 
     /// Something may have to be decided soon: beats are missing here or there, or the peer is cut off.
-    fn is_pressing(&self, now: Instant, index: usize) -> bool {
-        let [missing_from, missing_until] = self.beats_missing(index);
+    fn is_pressing(&self, now: Instant, [missing_from, missing_until]: [Instant; 2], index: usize) -> bool {
         let is_missing = now >= missing_from && now < missing_until;
         let acknowledged = self.peer.acknowledged();
-        let is_unheard = acknowledged.is_some_and(|at| now >= at + self.policy.shortest_late_after());
+        let is_unheard = acknowledged.is_some_and(|at| now >= at + self.times.shortest_late_after);
         let is_unacknowledged = is_unheard && now < self.alone_at() && self.is_showing_holding;
         let peer_cut_off_at = self.neighbours.get(index).and_then(Neighbours::peer_cut_off_at);
         let is_cold = self.policy.group_ids().any(|id| {
@@ -241,10 +244,19 @@ impl Node {
     /// A tick would ask, or judge, or would name a beat that is missing as the next deadline.
     pub(super) fn is_question_due(&self, now: Instant) -> bool {
         let is_due = |(index, neighbours): (usize, &Neighbours)| {
+            let missing = self.beats_missing(index);
+            let [missing_from, missing_until] = missing;
+            if now + self.pace().fraction(1, 2) >= missing_from && now < missing_until {
+                return true;
+            }
+            // The usual case at every beat: how fast questions would follow does not matter.
+            if let Some(quiet_since) =
+                neighbours.quiet_since().filter(|_| !self.is_pressing(now, missing, index))
+            {
+                return now >= quiet_since + self.quiet_for(now, index);
+            }
             let pace = self.pace_of(now, index);
-            let [missing_from, missing_until] = self.beats_missing(index);
-            let is_missing = now + self.pace().fraction(1, 2) >= missing_from && now < missing_until;
-            is_missing || now >= neighbours.due_at(pace) || now >= neighbours.judged_at(pace)
+            now >= neighbours.due_at(pace) || now >= neighbours.judged_at(pace)
         };
         self.guard == GuardState::Fine && self.counted().any(is_due)
     }

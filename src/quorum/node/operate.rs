@@ -8,7 +8,6 @@ use crate::quorum::facts::Standby;
 use crate::quorum::group::{DEFEND_EVERY, Group, STILL_HELD_WITHIN, WISH_LASTS};
 use crate::quorum::record::Record;
 use crate::quorum::timers::Timer;
-use crate::quorum::timing;
 use crate::reasons::Denial;
 use crate::resource::{Condition, Fault, Order};
 use crate::time::Instant;
@@ -147,8 +146,8 @@ impl Node {
     /// An address is missing. It is renewed at once, but no more than once an interval, however often
     /// somebody takes it away.
     pub(super) fn address_missing(&mut self, now: Instant, id: GroupId) {
-        let interval = self.policy.interval();
-        let every = timing::renewal_every(&self.policy);
+        let interval = self.times.interval;
+        let every = self.times.renewal_every;
         let Some(group) = self.groups.get_mut(id.index()).filter(|group| group.role == Role::Active) else {
             return;
         };

@@ -8,7 +8,6 @@ use crate::quorum::group::{Group, PREPARED_FOR, REPEAT_AFTER};
 use crate::quorum::record::Record;
 use crate::quorum::roles::RoleEvent;
 use crate::quorum::timers::Timer;
-use crate::quorum::timing;
 use crate::reasons::{ReleaseReason, TakeReason};
 use crate::resource::{Fault, Order, ReleaseOrder, Ticket};
 use crate::time::{Instant, Span};
@@ -103,7 +102,7 @@ impl Node {
             // The peer's word costs no time. Meanwhile it is asked whether its kernel knows of it, and whose
             // kernel that is.
             self.ask_who_the_peer_is(effects);
-            self.order(now + self.policy.interval(), Order::Probe { group: id }, effects);
+            self.order(now + self.times.interval, Order::Probe { group: id }, effects);
         }
         self.change_role(now, id, RoleEvent::Take, effects);
     }
@@ -111,7 +110,7 @@ impl Node {
     /// From now on the lease counts.
     pub(super) fn order_acquire(&mut self, now: Instant, id: GroupId, term: u32, effects: &mut Effects) {
         let lease = self.policy.lease;
-        let every = timing::renewal_every(&self.policy);
+        let every = self.times.renewal_every;
         if let Some(group) = self.groups.get_mut(id.index()) {
             group.lease_until = now + lease;
             group.timers.set(Timer::Renewal, now + every);
@@ -120,7 +119,7 @@ impl Node {
             group.timers.stop(Timer::PeerOff);
             group.probe.reset();
         }
-        let valid_until = self.within_grant(now, id, now + self.policy.shortest_late_after());
+        let valid_until = self.within_grant(now, id, now + self.times.shortest_late_after);
         let token = self.order(valid_until, Order::Acquire { group: id, term }, effects);
         self.set_pending(id, Some(token));
     }

@@ -15,7 +15,7 @@ use crate::time::Instant;
 impl Node {
     /// What became of an order.
     pub(super) fn done(&mut self, now: Instant, token: Token, outcome: Outcome, effects: &mut Effects) {
-        let freshness = probe::freshness(self.policy.interval(), self.probe_wait());
+        let freshness = probe::freshness(self.times.interval, self.probe_wait());
         self.guard_heard(now, effects);
         self.is_stirred |= outcome != Outcome::Renewed;
         for id in self.policy.group_ids() {
@@ -93,7 +93,7 @@ impl Node {
     /// successor alone finds its roles elsewhere: in what the guard has in hand.
     pub(super) fn change_role(&mut self, now: Instant, id: GroupId, event: RoleEvent, effects: &mut Effects) {
         let offer_lasts = self.second_waits();
-        let release_again_at = now + self.policy.interval();
+        let release_again_at = now + self.times.interval;
         let Some(group) = self.groups.get_mut(id.index()) else { return };
         let Some(to) = next(group.role, event) else { return };
         match event {

@@ -112,7 +112,7 @@ impl Node {
             asked_at: self.standby_asked_at,
             theirs_since: self.peer.standby_since(),
             acked_at: self.peer.acked_at(),
-            late_after: self.policy.shortest_late_after(),
+            late_after: self.times.shortest_late_after,
         }
     }
 

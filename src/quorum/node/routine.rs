@@ -4,8 +4,8 @@
 //! that are as they were, a guard that lives, a lease that was renewed. A turn that brought nothing else ends
 //! without a tick ([`crate::turn`]). The deadline that the last tick has named stays: it is too early at
 //! worst. Whatever is not named here stirs the node, and its turn ends with a tick. For the same reason a
-//! tick that comes for a beat alone, while nothing stirs the node and nothing is to be judged yet, sends the
-//! beat and does no more.
+//! tick that comes for a beat or a lease alone, while nothing stirs the node and nothing is to be judged yet,
+//! sends the beat, renews the lease, and does no more.
 
 use super::vote::Vote;
 use super::{Leaving, Node};
@@ -13,7 +13,7 @@ use crate::frame::Beat;
 use crate::frame::message::{GroupReport, Standing};
 use crate::health::{Before, Neighbours, PathState};
 use crate::pair::{GroupId, PathId, PathKind, Role, Trouble, Word};
-use crate::quorum::event::{Event, Said};
+use crate::quorum::event::{Effects, Event, Said};
 use crate::quorum::group::Group;
 use crate::quorum::succession::Restraint;
 use crate::time::Instant;
@@ -30,22 +30,37 @@ impl Node {
     /// later than another path may wait until the next one is due and has not come there. What is urgent
     /// comes by that path too, and nothing is judged before everything that waits was read.
     pub fn waits_until(&self, path: PathId) -> Instant {
-        let is_behind = |path: &&super::Path| {
+        let is_behind = |path: &super::Path| {
             path.detector.kind() == PathKind::Serial && path.detector.quality.lag > PROMPT
         };
-        let newest = self.newest_frame_at().filter(|_| !self.is_stirred);
-        let due = self.paths.get(path.index()).filter(is_behind).and(newest);
-        due.map_or(Instant::ORIGIN, |at| at + self.pace().fraction(11, 10))
+        if self.is_stirred || !self.paths.get(path.index()).is_some_and(is_behind) {
+            return Instant::ORIGIN;
+        }
+        self.newest_frame_at().map_or(Instant::ORIGIN, |at| at + self.pace().fraction(11, 10))
     }
 
-    /// A tick now has more to do than to send beats. What is to be judged before the next beat is judged now:
-    /// it mostly has been put off since it was named, and would wake the node for nothing.
-    pub(super) fn is_judgement_due(&self, now: Instant) -> bool {
-        let is_renewal_due = |group: &Group| now >= self.renews_at(now, group);
-        self.is_stirred
-            || now + self.policy.interval() >= self.judge_at
-            || self.groups.iter().any(is_renewal_due)
-            || self.is_question_due(now)
+    /// A tick now has more to do than to send beats and to renew leases. What is to be judged before the next
+    /// beat is judged now. It mostly has been put off since it was named, so it is named anew first.
+    pub(super) fn is_judgement_due(&mut self, now: Instant) -> bool {
+        if self.is_stirred || now >= self.judge_at || now >= self.look_at || self.is_question_due(now) {
+            return true;
+        }
+        let next_beat_at = now + self.times.interval;
+        if next_beat_at >= self.judge_at {
+            self.judge_at = self.next_judgement(now).0;
+        }
+        next_beat_at >= self.judge_at
+    }
+
+    /// Renews the leases of a node at rest. It serves as it did at the last whole tick, nothing has stirred
+    /// it since, and no instant has passed at which it might have to let go.
+    pub(super) fn renew_what_is_due(&mut self, now: Instant, effects: &mut Effects) {
+        for id in self.policy.group_ids() {
+            let Some(group) = self.groups.get(id.index()) else { return };
+            if group.role == Role::Active && now >= self.renews_at(now, group) {
+                self.renew(now, id, effects);
+            }
+        }
     }
 
     /// The next tick is a whole one.

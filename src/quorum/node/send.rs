@@ -76,7 +76,7 @@ impl Node {
         let groups = self.groups.iter().zip(&self.policy.groups);
         Beat {
             ack: self.acknowledgement(now),
-            interval: self.policy.interval(),
+            interval: self.times.interval,
             paths: self.paths.iter().map(report).collect(),
             groups: groups.map(|(group, policy)| group.report(policy.tag)).collect(),
             interfaces: self.interface_states(),

@@ -1,5 +1,7 @@
 //! Going on where another run of the agent ended.
 
+use heapless::Vec;
+
 use super::Node;
 use super::vote::Vote;
 use crate::health::Neighbours;
@@ -15,20 +17,31 @@ impl Node {
     /// What this node leaves to a successor, should it die before its next beat.
     pub fn deposit(&self, now: Instant) -> Deposit {
         let (witnesses, witnesses_that_count) = self.witnesses.deposit();
-        Deposit {
+        let mut deposit = Deposit {
             peer: self.peers_run.or(self.predecessors_peer),
             acknowledged_at: self.peer.acknowledged(),
             mechanisms: self.peer.mechanisms(),
             peer_maintenance_until: self.peer.maintenance_until(),
             restraint: self.restraint,
-            paths: self.paths.iter().map(|path| path.detector.deposit(now)).collect(),
-            groups: self.groups.iter().map(Group::deposit).collect(),
+            paths: Vec::new(),
+            groups: Vec::new(),
             witnesses,
             witnesses_that_count,
-            neighbours: self.neighbours.iter().map(Neighbours::deposit).collect(),
+            neighbours: Vec::new(),
             vote: self.vote.as_ref().map(Vote::deposit),
             promise: Promise { hold: self.holds_by(), take: self.takes_by() },
+        };
+        // A deposit has room for as many as a node has.
+        for path in &self.paths {
+            let _ = deposit.paths.push(path.detector.deposit(now));
         }
+        for group in &self.groups {
+            let _ = deposit.groups.push(group.deposit());
+        }
+        for neighbours in &self.neighbours {
+            let _ = deposit.neighbours.push(neighbours.deposit());
+        }
+        deposit
     }
 
     /// This fresh node goes on in the place of one that died: it holds what the guard has in hand, under the
@@ -38,8 +51,8 @@ impl Node {
     /// nobody for late_after. Then it serves on alone, as its predecessor would have. It takes nothing from a
     /// silent peer that it has not heard itself. If there was no deposit, it is faulty for a while.
     pub fn succeed(&mut self, now: Instant, succession: &Succession) {
-        let wait = self.policy.interval() + self.policy.interval();
-        (self.stalled_at, self.judge_from) = (now, now + wait.max(self.policy.shortest_late_after()));
+        let wait = self.times.interval + self.times.interval;
+        (self.stalled_at, self.judge_from) = (now, now + wait.max(self.times.shortest_late_after));
         self.last_token = succession.last_token.0;
         let deposit = succession.deposit.clone().map(|deposit| deposit.bounded(now));
         if let Some(deposit) = &deposit {

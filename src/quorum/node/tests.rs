@@ -203,9 +203,26 @@ fn what_keeps_a_node_from_serving_is_told_by_both() {
             run(&mut nodes, &mut now, Span::from_s(1), [true; 2]);
         }
         cause(&mut nodes[side.index()], now);
+        // Some of them are no event.
+        nodes[side.index()].stir();
         run(&mut nodes, &mut now, Span::from_s(2), [true; 2]);
         let said = [side, side.peer()].map(|side| told(&nodes[side.index()], now));
         assert_eq!(said, [ours, theirs], "case {index}");
+    }
+}
+
+/// Nothing happens, and no deadline comes: what only the clock changes is seen all the same.
+#[test]
+fn a_node_at_rest_looks_at_everything_with_every_tenth_beat() {
+    let (mut nodes, mut now) = at_work();
+    let backup = Side::B.index();
+    assert!(!nodes[backup].is_stirred());
+    let Times { interval, look_every, .. } = nodes[backup].times;
+    for _ in 0..5 {
+        let look_at = nodes[backup].look_at;
+        assert!(look_at > now && look_at <= now + look_every);
+        run(&mut nodes, &mut now, look_every + interval, [true; 2]);
+        assert!(nodes[backup].look_at > look_at);
     }
 }
 

@@ -197,7 +197,7 @@ impl Node {
             return Instant::ORIGIN;
         }
         let usual = self.two_beats() + self.pace().fraction(1, 4);
-        let wait = self.policy.shortest_late_after().fraction(1, 2).max(usual);
+        let wait = self.times.shortest_late_after.fraction(1, 2).max(usual);
         self.peer.acknowledged().map_or(Instant::ORIGIN, |at| at + wait)
     }
 
@@ -239,7 +239,7 @@ impl Node {
         (claims, is_due): (GroupBits, bool),
         effects: &mut Effects,
     ) {
-        let (interval, is_jeopardy) = (self.policy.interval(), self.jeopardy_since.is_some());
+        let (interval, is_jeopardy) = (self.times.interval, self.jeopardy_since.is_some());
         let Some(vote) = &mut self.vote else { return };
         if is_due {
             vote.claimed = claims;
@@ -331,7 +331,7 @@ impl Node {
     /// The witness leaves a question unanswered: by the next fault it may grant nothing. It does not count
     /// any more once dead_after has passed and both nodes know.
     pub(super) fn is_vote_in_doubt(&self, now: Instant) -> bool {
-        let patience = self.policy.shortest_late_after();
+        let patience = self.times.shortest_late_after;
         self.asked_vote().is_some_and(|vote| !vote.claimant.is_answering(now, patience))
     }
 

@@ -9,7 +9,7 @@ use crosswire::quorum::timing::goes_on_without_guard;
 use crosswire::quorum::{Effect, Effects, Event};
 use crosswire::resource::{Condition, Outcome};
 use crosswire::time::{Instant, Span};
-use crosswire::turn::{Source, Step, Waking};
+use crosswire::turn::{Ready, Source, Step, Waking};
 
 use super::checkers::LineEvidence;
 use super::gateway::{Brain, Packet, SOCKET_DATAGRAMS, Who};
@@ -45,8 +45,9 @@ impl World {
             if let Some(ready) = gateway.polled.take() {
                 gateway.turn.begin(Waking { ready, deadline: gateway.waits_until, woke_at: local });
                 let paths = self.setup.policy.path_ids().filter(|path| local < gateway.waits_until(*path));
-                let waiting: Vec<PathId> = paths.collect();
-                waiting.into_iter().for_each(|path| gateway.turn.read_too(Source::Path(path)));
+                let mut waiting = Ready::default();
+                paths.for_each(|path| waiting.note(Source::Path(path)));
+                gateway.turn.read_too(waiting);
             }
             let is_stirred = gateway.agent.as_ref().is_none_or(Brain::is_stirred);
             match gateway.turn.next(|| local, is_stirred) {
