@@ -61,7 +61,35 @@ pub fn run(options: &SimulateOptions, out: &mut impl Write) -> Exit {
     try_run(options, out).unwrap_or(Exit::Refused)
 }
 
+/// What does not go together: nothing that was asked for is left out in silence.
+fn contradiction(options: &SimulateOptions) -> Option<String> {
+    let SimulateOptions { faults, replay, exhaustive, fleet, script, bench, seed, svg, .. } = options;
+    let asked = [
+        ("--faults", faults.is_some()),
+        ("--replay", replay.is_some()),
+        ("--exhaustive", exhaustive.is_some()),
+        ("--fleet", fleet.is_some()),
+        ("--script", script.is_some()),
+        ("--bench", *bench),
+    ];
+    let mut asked = asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(name, _)| name);
+    let (first, second) = (asked.next(), asked.next());
+    let is_random = first.is_none() || faults.is_some() || fleet.is_some();
+    let is_drawn = replay.is_some() || script.is_some() || fleet.is_some();
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first} and {second} do not go together")),
+        _ if svg.is_some() && !is_drawn => {
+            Some("--svg draws a trace (--replay), a script (--script) or a fleet (--fleet)".to_string())
+        }
+        _ if seed.is_some() && !is_random => Some("--seed goes with --faults or --fleet".to_string()),
+        _ => None,
+    }
+}
+
 fn try_run(options: &SimulateOptions, out: &mut impl Write) -> io::Result<Exit> {
+    if let Some(what) = contradiction(options) {
+        return Ok(complain(Exit::Usage, false, &format!("crosswire: simulate: {what}")));
+    }
     if let Some(file) = &options.replay {
         return replay(file, options.svg.as_deref(), out);
     }
@@ -155,6 +183,11 @@ fn run_many(seed: u64, runs: u64, out: &mut impl Write) -> io::Result<Exit> {
 fn replay(file: &Path, svg: Option<&Path>, out: &mut impl Write) -> io::Result<Exit> {
     let bytes = std::fs::read(file)?;
     if recording::is_one(&bytes) {
+        if svg.is_some() {
+            let what = "crosswire: simulate: --svg draws a trace, and this is a recording: see `crosswire why \
+                --svg`";
+            return Ok(complain(Exit::Usage, false, &what));
+        }
         return super::replay::replay(file, &bytes, out);
     }
     let text = String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData)?;

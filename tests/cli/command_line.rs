@@ -181,6 +181,26 @@ fn a_simulation_of_nothing_is_asked_what_it_shall_be() {
     );
 }
 
+/// Nothing that was asked for is left out in silence.
+#[cfg(feature = "workbench")]
+#[test]
+fn a_simulation_is_of_one_kind_and_draws_only_what_can_be_drawn() {
+    for (words, said) in [
+        (&["--faults", "1", "--replay", "x"][..], "--faults and --replay do not go together"),
+        (&["--fleet", "1", "--exhaustive", "1"], "--exhaustive and --fleet do not go together"),
+        (
+            &["--faults", "1", "--svg", "x"],
+            "--svg draws a trace (--replay), a script (--script) or a fleet (--fleet)",
+        ),
+        (&["--exhaustive", "1", "--seed", "1"], "--seed goes with --faults or --fleet"),
+    ] {
+        let mut simulate = Command::new(workstation_file());
+        simulate.arg("simulate").args(words);
+        let said_there = say(simulate);
+        assert_eq!((said_there.code, said_there.err), (Some(2), format!("crosswire: simulate: {said}\n")));
+    }
+}
+
 /// A socket on which nobody ever answers: what a daemon that hangs leaves.
 fn silent_daemon(run_dir: &Path) -> OwnedFd {
     let socket =
