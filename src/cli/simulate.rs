@@ -184,8 +184,7 @@ fn replay(file: &Path, svg: Option<&Path>, out: &mut impl Write) -> io::Result<E
     let bytes = std::fs::read(file)?;
     if recording::is_one(&bytes) {
         if svg.is_some() {
-            let what = "crosswire: simulate: --svg draws a trace, and this is a recording: see `crosswire why \
-                --svg`";
+            let what = "crosswire: simulate: --svg draws a trace, and this is a recording: use why --svg";
             return Ok(complain(Exit::Usage, false, &what));
         }
         return super::replay::replay(file, &bytes, out);
