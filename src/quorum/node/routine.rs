@@ -42,7 +42,9 @@ impl Node {
     /// A tick now has more to do than to send beats and to renew leases. What is to be judged before the next
     /// beat is judged now. It mostly has been put off since it was named, so it is named anew first.
     pub(super) fn is_judgement_due(&mut self, now: Instant) -> bool {
-        if self.is_stirred || now >= self.judge_at || now >= self.look_at || self.is_question_due(now) {
+        let is_named = now >= self.judge_at || now >= self.look_at;
+        // After a stall the peer may have taken over.
+        if self.is_stirred || is_named || now < self.judge_from || self.is_question_due(now) {
             return true;
         }
         let next_beat_at = now + self.times.interval;

@@ -226,6 +226,29 @@ fn a_node_at_rest_looks_at_everything_with_every_tenth_beat() {
     }
 }
 
+/// The peer may have taken over meanwhile.
+#[test]
+fn after_a_stall_nothing_is_renewed_before_the_peer_was_heard() {
+    let (mut nodes, mut now) = at_work();
+    let serving = &mut nodes[0];
+    let is_renewed = |node: &mut Station, now| {
+        node.groups[ONLY].timers.set(Timer::Renewal, now);
+        let mut effects = Effects::new();
+        node.step(now, Event::Tick, &mut effects);
+        let is_renewal = |effect: &Effect| matches!(effect, Effect::Order(ticket) if matches!(ticket.order, Order::Renew { .. }));
+        effects.iter().any(is_renewal)
+    };
+    assert!(is_renewed(serving, now));
+    let Times { interval, stalled_after, .. } = serving.times;
+    now = serving.due_at(now) + stalled_after + Span::from_ms(1);
+    for part in 0..4 {
+        let at = now + interval.fraction(part, 4);
+        assert!(!is_renewed(serving, at), "{part} quarters of an interval after it");
+    }
+    run(&mut nodes, &mut now, interval + interval, [true; 2]);
+    assert!(is_renewed(&mut nodes[0], now));
+}
+
 /// A peer that is not heard serves, as far as a node can tell that may not take over itself, if its box
 /// answers for the address. Where the MAC of that box is not known, a stranger may be the one that answers.
 #[test]
