@@ -235,7 +235,10 @@ fn after_a_stall_nothing_is_renewed_before_the_peer_was_heard() {
         node.groups[ONLY].timers.set(Timer::Renewal, now);
         let mut effects = Effects::new();
         node.step(now, Event::Tick, &mut effects);
-        let is_renewal = |effect: &Effect| matches!(effect, Effect::Order(ticket) if matches!(ticket.order, Order::Renew { .. }));
+        let is_renewal = |effect: &Effect| match effect {
+            Effect::Order(ticket) => matches!(ticket.order, Order::Renew { .. }),
+            _ => false,
+        };
         effects.iter().any(is_renewal)
     };
     assert!(is_renewed(serving, now));
