@@ -275,8 +275,9 @@ impl Agent<'_> {
             true
         });
         let now = clock::now();
-        for (interface, answer, is_own_mac) in found {
-            self.note_answer(now, interface, &answer, is_own_mac);
+        // Its room is large, and mostly empty: it is not moved.
+        for (interface, answer, is_own_mac) in &found {
+            self.note_answer(now, *interface, answer, *is_own_mac);
         }
     }
 

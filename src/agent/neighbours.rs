@@ -332,8 +332,8 @@ impl Neighbourhood {
         found.retain(|(interface, said, _)| {
             !self.own.contains(&said.mac) && !self.claims.is_peer(*interface, said.mac)
         });
-        for (interface, said, since) in found {
-            let ProbeReply { ip, mac, .. } = said;
+        // Its room is large, and mostly empty: it is not moved.
+        for &(interface, ProbeReply { ip, mac, .. }, since) in &found {
             let new = Known::new(now, interface, ip, mac);
             if self.unmet & bit(interface) != 0 {
                 self.remember(Known { untold_at: Some(since), ..new });

@@ -39,9 +39,9 @@ impl Agent<'_> {
             Ok(_) => {
                 let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
                 fds.iter()
-                    .zip(sources)
+                    .zip(&sources)
                     .filter(|(fd, _)| is_ready(fd))
-                    .for_each(|(_, source)| ready.note(source));
+                    .for_each(|(_, source)| ready.note(*source));
             }
             // EINTR, or a kernel that is out of memory.
             Err(_) => ready = Ready::ALL,
