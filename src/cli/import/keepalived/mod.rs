@@ -2,10 +2,11 @@
 //!
 //! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs`
 //! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
-//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
+//! `groups.rs` what moves together, `addresses.rs` what is served, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
 //! and rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
 //! noted in `ledger.rs`, and said at the end.
 
+mod addresses;
 mod compose;
 mod glob;
 mod groups;
