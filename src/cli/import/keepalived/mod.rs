@@ -73,6 +73,11 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
             until you add a \
          null-modem cable, [serial], or a witness: see the file."
     )?;
+    writeln!(
+        out,
+        "A node that has not heard the other one since it started serves after cold_start, which is 60 s or more: \
+         keepalived waits for three intervals."
+    )?;
     if !has_both {
         writeln!(
             out,

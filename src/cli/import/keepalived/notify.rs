@@ -161,7 +161,7 @@ impl<'n> Owner<'n> {
                     one.at,
                     format!(
                         "scripts: run with {} {} MASTER {} when the group is taken, with BACKUP for MASTER when \
-                         it is let go, also by a fault or a stop",
+                         it is let go, also by a fault or a stop; not when the daemon starts",
                         self.kind,
                         plain_name(self.name),
                         self.rank

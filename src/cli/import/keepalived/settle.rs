@@ -149,7 +149,7 @@ fn times(nodes: &[Option<Node>; 2], sources: &mut Sources) -> Times {
     let usual = nodes.iter().flatten().any(is_silent).then_some(USUAL_ADVERT);
     let advert = all.iter().map(|(_, kept, _)| *kept).chain(usual).min().unwrap_or(USUAL_ADVERT);
     let counts: Vec<(u8, Key)> = nodes.iter().flatten().flat_map(counts).collect();
-    let count = counts.iter().map(|(count, _)| *count).max().unwrap_or(USUAL_ADVERTS);
+    let count = counts.iter().map(|(count, _)| *count).max().unwrap_or(USUAL_ADVERTS).max(USUAL_ADVERTS);
     let wanted = advert.fraction(u64::from(count) + 1, 1);
     let times = fit([Some(advert), None, Some(wanted), None]);
     let [interval, _, dead, _] = times.all;
@@ -157,6 +157,9 @@ fn times(nodes: &[Option<Node>; 2], sources: &mut Sources) -> Times {
         let what = format!("dead_after = \"{}\"", exact(dead));
         match own == count && dead == wanted {
             true => sources.ledger.taken(at, format!("{what}: so many intervals and one more")),
+            false if own < USUAL_ADVERTS => {
+                sources.ledger.replaced(at, format!("{what}: four intervals are the least"));
+            }
             false => sources.ledger.replaced(at, format!("{what}: the most that can be kept counts for all")),
         }
     }
