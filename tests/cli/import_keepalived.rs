@@ -31,8 +31,8 @@ fn judged(file: &Path, id: &str) -> (Option<i32>, String) {
     (said.code, said.out + &said.err)
 }
 
-/// What is imported are files that keepalived itself takes. What it says of a file that it reads otherwise than
-/// one might think stands beside it, a part of each line, in `judged`.
+/// What is imported are files that keepalived itself takes. What it says of a file that it reads otherwise
+/// than one might think stands beside it, a part of each line, in `judged`.
 #[test]
 fn keepalived_takes_every_fixture() {
     if !has_tools(&[KEEPALIVED]) {

@@ -104,14 +104,19 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
         }
         ("track_interface", into) => {
             let interface = interface(&inner.words[0])?;
-            let weight = weight(inner)?;
-            let (is_weighted, is_reverse) = (weight.is_some(), weight == Some(true));
-            into.tracks().push(Track { at: inner.at, interface, is_weighted, is_reverse });
+            let (weight, is_reverse) = weight(inner)?.unzip();
+            into.tracks().push(Track {
+                at: inner.at,
+                interface,
+                weight,
+                is_reverse: is_reverse.unwrap_or(false),
+            });
             Ok(())
         }
         ("track_script", into) => {
             let weight = weight(inner)?;
-            let (is_weighted, is_reverse) = (Some(weight.is_some()), weight == Some(true));
+            let (is_weighted, is_reverse) =
+                (Some(weight.is_some()), weight.is_some_and(|(_, is_reverse)| is_reverse));
             let is_weighted = is_weighted.filter(|_| inner.words.len() > 1);
             into.checks().push(Tracked {
                 at: inner.at,
@@ -128,20 +133,23 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
     })
 }
 
-/// Of `NAME [weight NUMBER [reverse]]`: whether it counts the other way round, if it has a weight that is not 0.
-fn weight(statement: &Statement) -> Result<Option<bool>, Wrong> {
+/// Of `NAME [weight NUMBER [reverse]]`: a weight that is not 0, and whether it counts the other way round.
+fn weight(statement: &Statement) -> Result<Option<(i16, bool)>, Wrong> {
     let words: Vec<&str> = statement.words.iter().skip(1).map(String::as_str).collect();
-    match words[..] {
-        [] | ["weight", "0", ..] => Ok(None),
-        ["weight", number] if number.parse::<i16>().is_ok() => Ok(Some(false)),
-        ["weight", number, way @ ("reverse" | "noreverse")] if number.parse::<i16>().is_ok() => {
-            Ok(Some(way == "reverse"))
-        }
-        [more, ..] => {
-            let what = format!("behind \"{}\" stands \"{}\"", shorten(&statement.words[0]), shorten(more));
-            Err((what, "write each name on a line of its own; weight NUMBER may follow"))
-        }
-    }
+    let (number, is_reverse) = match words[..] {
+        [] => return Ok(None),
+        ["weight", number] => (number.parse().ok(), false),
+        ["weight", number, way @ ("reverse" | "noreverse")] => (number.parse().ok(), way == "reverse"),
+        _ => (None, false),
+    };
+    let number: i16 = number.ok_or_else(|| {
+        let [name, more] = [&statement.words[0], &words.join(" ")].map(|text| shorten(text));
+        (
+            format!("behind \"{name}\" stands \"{more}\""),
+            "write each name on a line of its own; weight NUMBER may follow",
+        )
+    })?;
+    Ok(Some((number, is_reverse)).filter(|_| number != 0))
 }
 
 fn bounded(count: usize, word: &str) -> Result<(), Wrong> {

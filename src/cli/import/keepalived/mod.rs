@@ -2,9 +2,9 @@
 //!
 //! `source.rs` gives the lines that a node reads, `tree.rs` makes statements of them, `read.rs`, `lists.rs`
 //! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
-//! `groups.rs` what moves together, `addresses.rs` what is served, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
+//! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
 //! and rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
-//! noted in `ledger.rs`, and said at the end.
+//! noted in `ledger.rs`, and said at the end. `addresses.rs` has what is served.
 
 mod addresses;
 mod compose;
@@ -75,8 +75,8 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
     )?;
     writeln!(
         out,
-        "A node that has not heard the other one since it started serves after cold_start, which is 60 s or more: \
-         keepalived waits for three intervals."
+        "A node that has not heard the other one since it started serves after cold_start, which is 60 s or \
+         more: keepalived waits for three intervals."
     )?;
     if !has_both {
         writeln!(

@@ -217,8 +217,8 @@ pub struct Track {
     pub at: Key,
     /// Its name.
     pub interface: String,
-    /// Whether it changes the priority only.
-    pub is_weighted: bool,
+    /// By how much it changes the priority; without one, the node is out.
+    pub weight: Option<i16>,
     /// `reverse`: whether the node is the worse one with it.
     pub is_reverse: bool,
 }

@@ -17,8 +17,8 @@ const PINGS: [&str; 4] = ["ping", "ping6", "fping", "fping6"];
 /// Programs that look for a process.
 const PROCESS_LOOKS: [&str; 4] = ["killall", "pidof", "pgrep", "pkill"];
 /// What is said of a weight that does not count.
-pub const NO_WEIGHTS: &str = "keepalived leaves it out: it has a weight, and priorities do not change in a sync group \
-    without sync_group_tracking_weight, nor at the owner of the addresses";
+pub const NO_WEIGHTS: &str = "keepalived leaves it out: it has a weight, and priorities do not change in a \
+    sync group without sync_group_tracking_weight, nor at the owner of the addresses";
 const WRAP: &str = "write a program that understands start and stop as its last argument, and name it in \
     scripts = [\"exec:/PATH\"]";
 
@@ -160,8 +160,8 @@ impl<'n> Owner<'n> {
                 When::Any => ledger.taken(
                     one.at,
                     format!(
-                        "scripts: run with {} {} MASTER {} when the group is taken, with BACKUP for MASTER when \
-                         it is let go, also by a fault or a stop; not when the daemon starts",
+                        "scripts: run with {} {} MASTER {} when the group is taken, with BACKUP for MASTER \
+                         when it is let go, also by a fault or a stop; not when the daemon starts",
                         self.kind,
                         plain_name(self.name),
                         self.rank
@@ -219,18 +219,19 @@ impl<'n> Owner<'n> {
                 Some(_) => ledger.lost(
                     other.at,
                     format!(
-                        "{written} names something else, and one file serves both: let the program itself ask \
-                            `uname -n`"
+                        "{written} names something else, and one file serves both: let the program itself \
+                         ask `uname -n`"
                     ),
                 ),
                 None if self.refused.contains(&other.when) => {
-                    ledger.lost(other.at, format!("that of {written} cannot be had, and one file serves both"));
+                    let why = format!("that of {written} cannot be had, and one file serves both");
+                    ledger.lost(other.at, why);
                 }
                 None => ledger.lost(
                     other.at,
                     format!(
-                        "{written} names none, and one file serves both: name it there too, and let the program \
-                         itself ask `uname -n`"
+                        "{written} names none, and one file serves both: name it there too, and let the \
+                         program itself ask `uname -n`"
                     ),
                 ),
             }
@@ -322,8 +323,8 @@ fn witness(check: &Check, words: &[String], own: &[OwnAddress], all: &mut Vec<Ip
         && PINGS.contains(&program)
     {
         return Fate::Lost(format!(
-            "it asks several boxes at once ({second} too): write those of them that are there without the pair \
-             as [quorum] witness"
+            "it asks several boxes at once ({second} too): write those of them that are there without the \
+             pair as [quorum] witness"
         ));
     }
     if let Some(ip) = targets.first().copied().filter(|_| PINGS.contains(&program)) {

@@ -23,8 +23,8 @@ pub struct Converted {
     pub notes: Vec<Fate>,
 }
 
-/// The route in our notation, as `default via 10.0.0.254 metric 5`, or why it cannot be written. `renamed` are
-/// interfaces as the first node calls them, and as this one does.
+/// The route in our notation, as `default via 10.0.0.254 metric 5`, or why it cannot be written. `renamed`
+/// are interfaces as the first node calls them, and as this one does.
 pub fn convert(route: &Route, addresses: &[Vip], renamed: &[[String; 2]]) -> Result<Converted, String> {
     let (mut to, mut via, mut src, mut metric, mut device, mut table) = (None, None, None, None, None, None);
     let mut notes = Vec::new();

@@ -260,6 +260,13 @@ fn converted<'n>(
     all.into_iter().map(|(_, at, text)| (at, text)).collect()
 }
 
+/// How far the priorities of both nodes are apart.
+fn gap(together: &Together<'_>, side: usize, one: &Instance) -> Option<u16> {
+    let is_its = |router: &&Router<'_>| router.by[side].is_some_and(|own| std::ptr::eq(own, one));
+    let other = together.routers.iter().find(is_its)?.by[1 - side]?;
+    Some(u16::from(one.rank().abs_diff(other.rank())))
+}
+
 fn take_tracks(together: &Together<'_>, group: &mut Group, names: &[String; 2], sources: &mut Sources) {
     let routers = together.routers.iter().flat_map(Router::each);
     let of_instances =
@@ -273,22 +280,23 @@ fn take_tracks(together: &Together<'_>, group: &mut Group, names: &[String; 2], 
         let known = renamed.iter().find(|[_, own]| side == 1 && own == name);
         known.map_or(name, |[first, _]| first).to_string()
     };
-    for (side, one, Track { at, interface, is_weighted, is_reverse }) in &all {
+    for (side, one, Track { at, interface, weight, is_reverse }) in &all {
         let own = one.and_then(|one| one.interface.as_ref());
         if own.is_some_and(|(own, _)| own == interface) {
-            let why = "keepalived does not heed it: the instance's own interface counts, but for dont_track_primary";
+            let why = "keepalived does not heed it: the instance's own interface counts anyway, unless \
+                       dont_track_primary is there";
             sources.ledger.meaningless(*at, why);
             continue;
         }
-        if *is_weighted && one.is_some_and(Instance::is_owner) {
+        if weight.is_some() && one.is_some_and(Instance::is_owner) {
             sources.ledger.meaningless(*at, notify::NO_WEIGHTS);
             continue;
         }
         // A weight is none in a sync group: then the carrier counts as it does without.
         let is_level = one
             .is_some_and(|one| together.groups.iter().any(|(by, group)| *by == *side && group.is_level(one)));
-        let is_weighted = *is_weighted && !is_level;
-        if *is_reverse && is_weighted {
+        let weight = weight.filter(|_| !is_level);
+        if *is_reverse && weight.is_some() {
             let why = "no carrier counts the other way round (reverse): let a script say `crosswire standby` \
                        and `crosswire online`";
             sources.ledger.lost(*at, why);
@@ -296,17 +304,24 @@ fn take_tracks(together: &Together<'_>, group: &mut Group, names: &[String; 2], 
         }
         let name = written(*side, interface);
         let is_served = group.addresses.iter().any(|vip| vip.interface == name && !vip.is_untracked);
-        match (is_served, is_weighted) {
-            (true, false) => sources
+        let gap = one.and_then(|one| gap(together, *side, one));
+        match (is_served, weight) {
+            (true, None) => sources
                 .ledger
                 .taken(*at, "the carrier of every interface with an address of the group counts"),
-            (true, true) => sources
+            (true, Some(_)) => sources
                 .ledger
-                .replaced(*at, "its carrier counts, without weights: who has lost it hands over"),
-            (false, false) => {
+                .taken(*at, "its carrier counts, without a weight: so keepalived has it where an address is"),
+            (false, None) => {
                 sources.ledger.taken(*at, format!("track: its carrier counts for [group.\"{}\"]", group.name))
             }
-            (false, true) => {
+            (false, Some(weight)) if gap.is_some_and(|gap| gap >= weight.unsigned_abs()) => {
+                let why =
+                    format!("keepalived moves nothing for it: the priorities are {} apart", gap.unwrap_or(0));
+                sources.ledger.meaningless(*at, why);
+                continue;
+            }
+            (false, Some(_)) => {
                 sources
                     .ledger
                     .replaced(*at, "track: its carrier counts, without weights: who has lost it hands over");
@@ -341,8 +356,8 @@ fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sourc
                         )
                     }
                     None => format!(
-                        "addresses that name none live on {interface}; no beats go there, as nothing says which \
-                         addresses the nodes have on it: add them to --addresses for a further [[lan]]"
+                        "addresses that name none live on {interface}; no beats go there, as nothing says \
+                         which addresses the nodes have on it: add them to --addresses for a further [[lan]]"
                     ),
                 },
             );
