@@ -56,10 +56,11 @@ pub fn all_together(nodes: &[Option<Node>; 2]) -> Vec<Together<'_>> {
     let mut all_together: Vec<Together<'_>> =
         routers.into_iter().map(|router| Together { routers: vec![router], groups: Vec::new() }).collect();
     for (side, node) in nodes.iter().enumerate() {
-        for group in node.iter().flat_map(|node| &node.groups) {
+        let Some(node) = node else { continue };
+        for group in &node.groups {
             let is_member = |together: &Together<'_>| {
                 let named = together.routers.iter().filter_map(|router| router.by[side]);
-                named.into_iter().any(|one| group.members.iter().any(|(name, _)| *name == one.name))
+                named.into_iter().any(|one| node.is_member(&one.name, group))
             };
             join(&mut all_together, is_member, (side, group));
         }

@@ -89,7 +89,8 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
     each(statement, sources, |inner, sources| match (word, &mut *into) {
         ("virtual_ipaddress" | "virtual_ipaddress_excluded", Into::Instance(instance)) => {
             bounded(instance.addresses.len(), word)?;
-            instance.addresses.push(address(inner)?);
+            let is_excluded = word == "virtual_ipaddress_excluded";
+            instance.addresses.push(Address { is_excluded, ..address(inner)? });
             Ok(())
         }
         ("virtual_routes", Into::Instance(instance)) => {
@@ -214,6 +215,7 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
         interface: device,
         label,
         peer,
+        is_excluded: false,
         is_untracked,
         has_vmac,
         notes,

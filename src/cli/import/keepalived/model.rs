@@ -29,6 +29,19 @@ pub struct Node {
     pub adverts: At<u8>,
 }
 
+impl Node {
+    /// The sync group of an instance: keepalived heeds only the first one that names it.
+    pub fn group_of(&self, one: &Instance) -> Option<&SyncGroup> {
+        self.groups.iter().find(|group| group.members.iter().any(|(name, _)| *name == one.name))
+    }
+
+    /// Whether the name is that of an instance of this very group.
+    pub fn is_member(&self, name: &str, group: &SyncGroup) -> bool {
+        let one = self.instances.iter().find(|one| one.name == name);
+        one.and_then(|one| self.group_of(one)).is_some_and(|own| std::ptr::eq(own, group))
+    }
+}
+
 /// A virtual router.
 pub struct Instance {
     /// Its first line.
@@ -132,7 +145,8 @@ impl Instance {
     pub fn is_v4(&self) -> bool {
         let source = self.source.map(|(ip, at)| (at, ip));
         let peer = self.peers.first().map(|(ip, at)| (*at, *ip));
-        let address = self.addresses.first().map(|address| (address.at, address.ip));
+        let address = self.addresses.iter().find(|address| !address.is_excluded);
+        let address = address.map(|address| (address.at, address.ip));
         let all = [source, peer, address].into_iter().flatten();
         all.min_by_key(|(at, _)| *at).is_none_or(|(_, ip)| ip.is_ipv4())
     }
@@ -164,11 +178,6 @@ pub struct SyncGroup {
 }
 
 impl SyncGroup {
-    /// Whether priorities of its instance stay as they are, whatever is tracked.
-    pub fn is_level(&self, one: &Instance) -> bool {
-        !self.has_weights && self.members.iter().any(|(name, _)| *name == one.name)
-    }
-
     /// Where each of its statements stands.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         let checks = self.checks.iter().map(|check| check.at);
@@ -194,6 +203,8 @@ pub struct Address {
     pub label: Option<String>,
     /// `peer`
     pub peer: Option<IpAddr>,
+    /// It stands in `virtual_ipaddress_excluded`.
+    pub is_excluded: bool,
     /// `no_track`
     pub is_untracked: bool,
     /// `use_vmac`

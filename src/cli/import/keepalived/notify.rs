@@ -256,7 +256,7 @@ pub fn witnesses(nodes: &[Option<Node>; 2], own: &[OwnAddress], ledger: &mut Led
     let mut all: Vec<IpAddr> = Vec::new();
     for node in nodes.iter().flatten() {
         let of_instances = node.instances.iter().flat_map(|one| {
-            let is_level = one.is_owner() || node.groups.iter().any(|group| group.is_level(one));
+            let is_level = one.is_owner() || node.group_of(one).is_some_and(|group| !group.has_weights);
             one.checks.iter().map(move |check| (is_level, check))
         });
         let of_groups = node.groups.iter().flat_map(|group| &group.checks).map(|check| (false, check));

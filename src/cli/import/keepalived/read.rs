@@ -3,7 +3,7 @@
 use super::keywords::{self, GLOBAL, GLOBAL_BEGIN, GROUP, INSTANCE, TOP, Treatment};
 use super::ledger::{Key, Ledger};
 use super::lists;
-use super::model::{At, Check, Instance, Node, Notify, SyncGroup, When};
+use super::model::{Address, At, Check, Instance, Node, Notify, SyncGroup, When};
 use super::source::Sources;
 use super::tree::{Statement, each};
 use super::values::{address, interface, number, seconds, wrong};
@@ -178,6 +178,13 @@ fn instance(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Re
     }
     let mut instance = Instance::new(statement.at, name);
     let read = each(statement, sources, |inner, sources| in_instance(inner, &mut instance, sources));
+    let is_v4 = instance.is_v4();
+    let is_left_out = |one: &mut Address| !one.is_excluded && one.ip.is_ipv4() != is_v4;
+    for address in instance.addresses.extract_if(.., is_left_out) {
+        let why = "keepalived leaves it out, as its instance is of the other family: if it shall be served, \
+                   write it into virtual_ipaddress_excluded";
+        sources.ledger.lost(address.at, why);
+    }
     node.instances.push(instance);
     read
 }

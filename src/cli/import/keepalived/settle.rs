@@ -91,9 +91,14 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
         }
         for group in &node.groups {
             for (name, at) in &group.members {
-                match node.instances.iter().any(|one| one.name == *name) {
-                    true => sources.ledger.taken(*at, "see its vrrp_instance"),
-                    false => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
+                let is_there = node.instances.iter().any(|one| one.name == *name);
+                match (is_there, node.is_member(name, group)) {
+                    (true, true) => sources.ledger.taken(*at, "see its vrrp_instance"),
+                    (true, false) => {
+                        let why = "keepalived heeds only the first vrrp_sync_group of an instance";
+                        sources.ledger.meaningless(*at, why);
+                    }
+                    (false, _) => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
                 }
             }
         }
@@ -103,8 +108,8 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
 /// keepalived leaves a sync group without virtual routers out, and all that it says with it.
 fn tell_empty(nodes: &[Option<Node>; 2], sources: &mut Sources) {
     for node in nodes.iter().flatten() {
-        let is_member = |name: &String| node.instances.iter().any(|one| one.name == *name);
-        let is_empty = |group: &&SyncGroup| !group.members.iter().any(|(name, _)| is_member(name));
+        let is_empty =
+            |group: &&SyncGroup| !group.members.iter().any(|(name, _)| node.is_member(name, group));
         for at in node.groups.iter().filter(is_empty).flat_map(SyncGroup::keys) {
             if sources.ledger.is_open(at) {
                 sources.ledger.meaningless(at, "the group has no vrrp_instance: keepalived leaves it out");
@@ -293,8 +298,10 @@ fn take_tracks(together: &Together<'_>, group: &mut Group, names: &[String; 2], 
             continue;
         }
         // A weight is none in a sync group: then the carrier counts as it does without.
-        let is_level = one
-            .is_some_and(|one| together.groups.iter().any(|(by, group)| *by == *side && group.is_level(one)));
+        let own = together.groups.iter().find(|(by, group)| {
+            *by == *side && one.is_some_and(|one| group.members.iter().any(|(name, _)| *name == one.name))
+        });
+        let is_level = own.is_some_and(|(_, group)| !group.has_weights);
         let weight = weight.filter(|_| !is_level);
         if *is_reverse && weight.is_some() {
             let why = "no carrier counts the other way round (reverse): let a script say `crosswire standby` \
