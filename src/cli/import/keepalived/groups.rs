@@ -56,10 +56,11 @@ pub fn all_together(nodes: &[Option<Node>; 2]) -> Vec<Together<'_>> {
     let mut all_together: Vec<Together<'_>> =
         routers.into_iter().map(|router| Together { routers: vec![router], groups: Vec::new() }).collect();
     for (side, node) in nodes.iter().enumerate() {
-        for group in node.iter().flat_map(|node| &node.groups) {
+        let Some(node) = node else { continue };
+        for group in &node.groups {
             let is_member = |together: &Together<'_>| {
                 let named = together.routers.iter().filter_map(|router| router.by[side]);
-                named.into_iter().any(|one| group.members.iter().any(|(name, _)| *name == one.name))
+                named.into_iter().any(|one| node.is_member(&one.name, group))
             };
             join(&mut all_together, is_member, (side, group));
         }
@@ -172,7 +173,7 @@ pub fn preference(
     ledger: &mut Ledger,
 ) -> (Option<usize>, String) {
     let prefer = preferred(together, has_both);
-    let failback = failback(together, prefer, ledger);
+    let failback = failback(together, prefer, has_both, ledger);
     for router in &together.routers {
         for (side, one) in router.each() {
             if let Some((rank, at)) = one.priority {
@@ -181,14 +182,14 @@ pub fn preference(
                     (Some(node), Some(other)) => {
                         ledger.taken(at, format!("prefer = \"{}\": {rank} against {other}", names[node]));
                     }
-                    (Some(node), None) => ledger.taken(
-                        at,
-                        format!(
-                            "prefer = \"{}\": its state is \
-                        MASTER",
-                            names[node]
-                        ),
-                    ),
+                    (Some(node), None) if has_both => {
+                        ledger.taken(at, format!("prefer = \"{}\": only its file has it", names[node]));
+                    }
+                    (Some(node), None) => {
+                        let why =
+                            if one.is_owner() { "it owns the addresses" } else { "its state is MASTER" };
+                        ledger.taken(at, format!("prefer = \"{}\": {why}", names[node]));
+                    }
                     (None, Some(other)) if other == rank => {
                         ledger.replaced(at, format!("no preference: both have {rank}"));
                     }
@@ -199,8 +200,11 @@ pub fn preference(
                     ),
                     (None, None) => ledger.lost(
                         at,
-                        "one file does not tell who is preferred: give the other one with --peer, or add \
-                            prefer = \"NODE\"",
+                        format!(
+                            "one file does not tell who is preferred: give the other one with --peer, or add \
+                                prefer = \"NODE\" and failback = \"{}\"",
+                            own_failback(one)
+                        ),
                     ),
                 }
             }
@@ -215,6 +219,21 @@ pub fn preference(
         }
     }
     (prefer, failback)
+}
+
+/// When the node of that file alone would come back, if it is the preferred one.
+fn own_failback(one: &Instance) -> String {
+    let delay = one.preempt_delay.map_or(Span::ZERO, |(delay, _)| delay);
+    match is_manual(one) {
+        true => "manual".to_string(),
+        false if delay == Span::ZERO || one.is_master() => "immediate".to_string(),
+        false => exact(delay),
+    }
+}
+
+/// Whether `nopreempt` counts: it does not for an owner, nor with the state MASTER.
+fn is_manual(one: &Instance) -> bool {
+    one.nopreempt.is_some() && !one.is_master() && !one.is_owner()
 }
 
 fn preferred(together: &Together<'_>, has_both: bool) -> Option<usize> {
@@ -232,25 +251,25 @@ fn preferred(together: &Together<'_>, has_both: bool) -> Option<usize> {
     if all.all(|other| other == first) { first } else { None }
 }
 
-fn failback(together: &Together<'_>, prefer: Option<usize>, ledger: &mut Ledger) -> String {
+fn failback(together: &Together<'_>, prefer: Option<usize>, has_both: bool, ledger: &mut Ledger) -> String {
     let instances = || together.routers.iter().flat_map(Router::each);
-    let is_heeded = |one: &Instance| one.nopreempt.is_some() && !one.is_master();
     let is_of = |side: usize| prefer.is_none_or(|prefer| prefer == side);
-    let is_manual = prefer.is_none() || instances().any(|(side, one)| is_of(side) && is_heeded(one));
+    let is_never = prefer.is_none() || instances().any(|(side, one)| is_of(side) && is_manual(one));
     let delays = || {
         let heeded = instances().filter(|(side, one)| is_of(*side) && !one.is_master());
         heeded.filter_map(|(_, one)| Some(one.preempt_delay?.0))
     };
     let delay = delays().max().unwrap_or(Span::ZERO);
-    let failback = match (is_manual, delay) {
+    let failback = match (is_never, delay) {
         (true, _) => "manual".to_string(),
         (false, Span::ZERO) => "immediate".to_string(),
         (false, delay) => exact(delay),
     };
     for (side, one) in instances() {
         if let Some(((), at)) = one.nopreempt {
-            if !is_heeded(one) {
-                ledger.meaningless(at, "keepalived does not heed it where the state is MASTER");
+            if !is_manual(one) {
+                ledger
+                    .meaningless(at, "keepalived heeds it neither in the state MASTER nor with priority 255");
             } else if is_of(side) {
                 ledger.taken(at, format!("failback = \"{failback}\""));
             } else {
@@ -260,7 +279,9 @@ fn failback(together: &Together<'_>, prefer: Option<usize>, ledger: &mut Ledger)
         if let Some((_, at)) = one.preempt_delay {
             if one.is_master() {
                 ledger.meaningless(at, "keepalived does not heed it where the state is MASTER");
-            } else if is_manual {
+            } else if !has_both && prefer.is_none() {
+                ledger.lost(at, "one file does not tell who is preferred: see priority");
+            } else if is_never {
                 ledger.meaningless(at, "failback = \"manual\": it does not come back by itself");
             } else if is_of(side) {
                 ledger.taken(at, format!("failback = \"{failback}\": so long it has to be well first"));

@@ -39,15 +39,16 @@ const LVS: Treatment = Lost(
 const RANK: Treatment =
     Replaced("both processes run before everything else, unless [system] says realtime = false");
 const PROCESS: Treatment = Meaningless("it is about keepalived's own processes");
-const WIRE: Treatment = Meaningless("it is about VRRP's packets: beats are frames of our own");
+/// What is said of a packet.
+pub const WIRE: Treatment = Meaningless("it is about VRRP's packets: beats are frames of our own");
 const SNMP: Treatment = Replaced("`crosswire status --json`, for whatever program asks SNMP or D-Bus today");
 const FILTER: Treatment =
     Meaningless("the address that nobody serves is not on the box: no filter is needed");
 const SPLIT: Treatment = Replaced(
     "after a split one of the two gives up by itself, and the other one announces its addresses anew",
 );
-const MAC: Treatment =
-    Lost("use_vmac alone is taken over, with the MAC of VRRP; beats leave with the box's own");
+const VMAC_NAME: Treatment =
+    Lost("no name of your choice: the interface of a vmac is called cw and 8 digits, see `crosswire status`");
 const FIFO: Treatment =
     Lost("events are told to a program, not through a pipe: notify = \"/PATH\" in crosswire.toml");
 const BOX: Treatment =
@@ -91,7 +92,7 @@ pub const GLOBAL: Keywords = &[
     ("data_use_instance", PROCESS),
     ("dbus_no_interface_name", SNMP),
     ("dbus_service_name", SNMP),
-    ("default_interface", Meaningless("it counts where an instance names no interface")),
+    ("default_interface", BOX),
     ("disable_local_igmp", WIRE),
     ("dynamic_interfaces", Replaced("an interface that comes late is used when it is there")),
     ("enable_dbus", SNMP),
@@ -130,6 +131,7 @@ pub const GLOBAL: Keywords = &[
     ("process_name", PROCESS),
     ("random_seed", PROCESS),
     ("reload_file", PROCESS),
+    ("rs_init_notifies", LVS),
     ("reload_repeat", PROCESS),
     ("reload_time_file", PROCESS),
     ("reload_check_config", Replaced("`crosswire reload` refuses a file that is wrong")),
@@ -151,7 +153,6 @@ pub const GLOBAL: Keywords = &[
     ("version_2_compat", WIRE),
     ("vrrp_check_unicast_src", WIRE),
     ("vrrp_cpu_affinity", RANK),
-    ("vrrp_down_timer_adverts", Replaced("dead_after is four intervals")),
     ("vrrp_garp_extra_if", ANNOUNCES),
     ("vrrp_gna_interval", ANNOUNCES),
     ("vrrp_higher_prio_send_advert", SPLIT),
@@ -176,9 +177,9 @@ pub const GLOBAL: Keywords = &[
     ("vrrp_skip_check_adv_addr", WIRE),
     ("vrrp_startup_delay", Replaced("cold_start: how long a box that never heard its peer listens first")),
     ("vrrp_strict", WIRE),
-    ("vrrp_version", WIRE),
-    ("vmac_addr_prefix", MAC),
-    ("vmac_prefix", MAC),
+    ("vrrp_vmac_garp_intvl", ANNOUNCES),
+    ("vmac_addr_prefix", VMAC_NAME),
+    ("vmac_prefix", VMAC_NAME),
 ];
 
 /// Keywords of `global_defs` that are told by how they begin.
@@ -200,7 +201,6 @@ pub const INSTANCE: Keywords = &[
     ("authentication", KEY),
     ("check_unicast_src", WIRE),
     ("debug", Replaced("`crosswire why` tells what was decided, and why")),
-    ("down_timer_adverts", Replaced("dead_after is four intervals")),
     ("garp_extra_if", ANNOUNCES),
     ("garp_lower_prio_delay", ANNOUNCES),
     ("garp_lower_prio_repeat", ANNOUNCES),
@@ -231,11 +231,16 @@ pub const INSTANCE: Keywords = &[
     ("track_src_ip", Replaced("a LAN path without its own address is blind, and it is said")),
     ("unicast_fault_no_peer", WIRE),
     ("unicast_ttl", WIRE),
-    ("use_ipvlan", MAC),
-    ("use_vmac_addr", MAC),
-    ("version", WIRE),
+    (
+        "use_ipvlan",
+        Lost(
+            "addresses live on the interface itself: vmac = true gives them a hardware address of their own",
+        ),
+    ),
     ("virtual_router_id", Replaced("the pair's id and the group's name are in every frame")),
-    ("vmac_xmit_base", MAC),
+    ("vmac_garp_intvl", ANNOUNCES),
+    ("vmac_xmit_base", Replaced("beats leave by the interface itself, also beside a vmac")),
+    ("vrf", Lost("nothing is put into a VRF: do that where the box sets its interfaces up")),
 ];
 
 /// In `vrrp_sync_group`.

@@ -1,9 +1,8 @@
 //! The lists of an instance or a sync group: addresses, routes, rules, and what is tracked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::ledger::Key;
-use super::model::{Address, Instance, Route, SyncGroup, Track};
+use super::model::{Address, Instance, Route, SyncGroup, Track, Tracked};
 use super::source::Sources;
 use super::tree::{Statement, each};
 use super::values::interface;
@@ -12,6 +11,11 @@ use crate::settings::{is_unicast, shorten};
 
 /// Most addresses, routes or rules of one instance.
 const MAX_ELEMENTS: usize = 256;
+/// An IPv4 network that is longer has no broadcast address.
+const LONGEST_WITH_BROADCAST: u8 = 30;
+/// What is said of an IPv6 address.
+pub const NOTHING_LEAVES: &str =
+    "the box sends nothing of its own accord from an IPv6 address that is served";
 /// What to do instead of watching a file.
 pub const TRACK_FILE: &str =
     "no file is watched: what writes it can say `crosswire standby` and `crosswire online` instead";
@@ -35,7 +39,7 @@ impl Into<'_> {
         }
     }
 
-    fn checks(&mut self) -> &mut Vec<(String, Key)> {
+    fn checks(&mut self) -> &mut Vec<Tracked> {
         match self {
             Self::Instance(instance) => &mut instance.checks,
             Self::Group(group) => &mut group.checks,
@@ -85,7 +89,8 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
     each(statement, sources, |inner, sources| match (word, &mut *into) {
         ("virtual_ipaddress" | "virtual_ipaddress_excluded", Into::Instance(instance)) => {
             bounded(instance.addresses.len(), word)?;
-            instance.addresses.push(address(inner)?);
+            let is_excluded = word == "virtual_ipaddress_excluded";
+            instance.addresses.push(Address { is_excluded, ..address(inner)? });
             Ok(())
         }
         ("virtual_routes", Into::Instance(instance)) => {
@@ -100,12 +105,26 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
         }
         ("track_interface", into) => {
             let interface = interface(&inner.words[0])?;
-            let is_weighted = inner.words.iter().any(|word| word == "weight");
-            into.tracks().push(Track { at: inner.at, interface, is_weighted });
+            let (weight, is_reverse) = weight(inner)?.unzip();
+            into.tracks().push(Track {
+                at: inner.at,
+                interface,
+                weight,
+                is_reverse: is_reverse.unwrap_or(false),
+            });
             Ok(())
         }
         ("track_script", into) => {
-            into.checks().push((inner.words[0].clone(), inner.at));
+            let weight = weight(inner)?;
+            let (is_weighted, is_reverse) =
+                (Some(weight.is_some()), weight.is_some_and(|(_, is_reverse)| is_reverse));
+            let is_weighted = is_weighted.filter(|_| inner.words.len() > 1);
+            into.checks().push(Tracked {
+                at: inner.at,
+                name: inner.words[0].clone(),
+                is_weighted,
+                is_reverse,
+            });
             Ok(())
         }
         (word, _) => {
@@ -113,6 +132,25 @@ pub fn read(statement: &Statement, sources: &mut Sources, into: &mut Into<'_>) -
             Ok(())
         }
     })
+}
+
+/// Of `NAME [weight NUMBER [reverse]]`: a weight that is not 0, and whether it counts the other way round.
+fn weight(statement: &Statement) -> Result<Option<(i16, bool)>, Wrong> {
+    let words: Vec<&str> = statement.words.iter().skip(1).map(String::as_str).collect();
+    let (number, is_reverse) = match words[..] {
+        [] => return Ok(None),
+        ["weight", number] => (number.parse().ok(), false),
+        ["weight", number, way @ ("reverse" | "noreverse")] => (number.parse().ok(), way == "reverse"),
+        _ => (None, false),
+    };
+    let number: i16 = number.ok_or_else(|| {
+        let [name, more] = [&statement.words[0], &words.join(" ")].map(|text| shorten(text));
+        (
+            format!("behind \"{name}\" stands \"{more}\""),
+            "write each name on a line of its own; weight NUMBER may follow",
+        )
+    })?;
+    Ok(Some((number, is_reverse)).filter(|_| number != 0))
 }
 
 fn bounded(count: usize, word: &str) -> Result<(), Wrong> {
@@ -132,38 +170,41 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
             "write IP/PREFIX dev INTERFACE, as in 10.0.0.100/24 dev eth0",
         )
     };
-    let (ip, prefix) = network(first).map_err(bad)?;
+    let (ip, mut prefix) = network(first).map_err(bad)?;
     if !is_unicast(ip) {
         return Err(bad("is not the address of one box"));
     }
     let (mut device, mut notes) = (None, Vec::new());
     let (mut label, mut peer, mut is_untracked, mut has_vmac) = (None, None, false, false);
     while let Some(word) = words.next() {
-        let notes = std::cell::RefCell::new(&mut notes);
-        let lost = |note: String| notes.borrow_mut().push(Fate::Lost(note));
-        let idle = |note: String| notes.borrow_mut().push(Fate::Meaningless(note));
         let mut value =
             || words.next().ok_or_else(|| bad(&format!("ends with {word}, which lacks its value")));
         match word {
             "dev" => device = Some(interface(value()?)?),
             "label" => label = Some(value()?.to_string()),
-            "brd" | "broadcast" => {
-                idle(format!("broadcast {} is not set: nothing needs it", shorten(value()?)))
-            }
-            "scope" => {
-                idle(format!("scope {} is left out: the kernel knows it by the address", shorten(value()?)))
-            }
+            "brd" | "broadcast" => notes.push(broadcast(value()?, ip, prefix)),
+            "scope" => notes.push(scope(value()?, ip)),
+            "preferred_lft" => notes.push(preferred(value()?, ip)),
+            // keepalived takes no prefix beside it: there is one address at each end.
             "peer" => {
-                let (other, _) = network(value()?).map_err(bad)?;
+                let (other, longest) = network(value()?).map_err(bad)?;
+                if prefix != longest {
+                    let note = format!("/{prefix} is left out: with a peer keepalived has /{longest}");
+                    notes.push(Fate::Meaningless(note));
+                    prefix = longest;
+                }
                 peer = Some(other);
             }
-            "track_group" | "preferred_lft" => lost(format!("{word} {} is left out", shorten(value()?))),
             "no_track" => is_untracked = true,
             "use_vmac" => has_vmac = true,
-            "-nodad" | "nodad" => idle("nodad: it is probed before it is taken".to_string()),
-            "noprefixroute" | "home" | "mngtmpaddr" => {
-                idle(format!("{word} is left out: it is as the kernel has it"))
+            "-nodad" | "nodad" => {
+                notes.push(Fate::Meaningless(format!("{word}: it is probed before it is taken")));
             }
+            "noprefixroute" => {
+                let why = "noprefixroute is left out: the network of an address gets its route";
+                notes.push(Fate::Lost(why.to_string()));
+            }
+            "home" | "mngtmpaddr" | "autojoin" => notes.push(Fate::Lost(format!("{word} is left out"))),
             _ => return Err(bad(&format!("is followed by \"{}\", which is not read here", shorten(word)))),
         }
     }
@@ -174,10 +215,48 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
         interface: device,
         label,
         peer,
+        is_excluded: false,
         is_untracked,
         has_vmac,
         notes,
     })
+}
+
+/// Every IPv4 address gets the broadcast address of its network.
+fn broadcast(value: &str, ip: IpAddr, prefix: u8) -> Fate {
+    let own = match ip {
+        IpAddr::V4(ip) if prefix <= LONGEST_WITH_BROADCAST => {
+            let host = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(ip.to_bits() | host))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    if own.is_some_and(|own| value == "+" || value.parse() == Ok(own)) {
+        return Fate::Taken(format!("broadcast {value}: every address has the one of its network"));
+    }
+    let value = shorten(value);
+    Fate::Lost(format!("broadcast {value} is left out: every address has the one of its network, if any"))
+}
+
+fn scope(value: &str, ip: IpAddr) -> Fate {
+    let value = shorten(value);
+    match (ip, value.as_str()) {
+        (IpAddr::V4(_), "global" | "universe" | "0") => Fate::Taken(format!("scope {value}")),
+        (IpAddr::V4(_), _) => {
+            Fate::Lost(format!("scope {value} is left out: an address has scope global here"))
+        }
+        (IpAddr::V6(_), _) => Fate::Meaningless(format!("scope {value}: the kernel knows it by the address")),
+    }
+}
+
+/// An IPv6 address is deprecated from the start; for an IPv4 address the kernel does not ask.
+fn preferred(value: &str, ip: IpAddr) -> Fate {
+    let value = shorten(value);
+    match (ip, value.as_str()) {
+        (IpAddr::V6(_), "0") => Fate::Taken(format!("preferred_lft 0: {NOTHING_LEAVES}")),
+        (IpAddr::V6(_), _) => Fate::Lost(format!("preferred_lft {value} is left out: {NOTHING_LEAVES}")),
+        (IpAddr::V4(_), _) => Fate::Meaningless(format!("preferred_lft {value}: IPv4 does not heed it")),
+    }
 }
 
 /// An address and its prefix length, which is that of a single one if nothing is said.

@@ -4,8 +4,9 @@
 //! and the table in `keywords.rs` read those into a `model.rs`. `people.rs` finds out who the nodes are,
 //! `groups.rs` what moves together, `notify.rs` what becomes of programs and checks, `routes.rs` of routes
 //! and rules; `settle.rs` puts that into a plan, and `compose.rs` writes it. What became of each statement is
-//! noted in `ledger.rs`, and said at the end.
+//! noted in `ledger.rs`, and said at the end. `addresses.rs` has what is served.
 
+mod addresses;
 mod compose;
 mod glob;
 mod groups;
@@ -71,6 +72,11 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
         "keepalived has no cable, and a LAN that is cut makes both nodes serve. Here both serve then too, \
             until you add a \
          null-modem cable, [serial], or a witness: see the file."
+    )?;
+    writeln!(
+        out,
+        "A node that has not heard the other one since it started serves after cold_start, which is 60 s or \
+         more: keepalived waits for three intervals."
     )?;
     if !has_both {
         writeln!(

@@ -3,7 +3,7 @@
 use super::keywords::{self, GLOBAL, GLOBAL_BEGIN, GROUP, INSTANCE, TOP, Treatment};
 use super::ledger::{Key, Ledger};
 use super::lists;
-use super::model::{At, Check, Instance, Node, Notify, SyncGroup, When};
+use super::model::{Address, At, Check, Instance, Node, Notify, SyncGroup, When};
 use super::source::Sources;
 use super::tree::{Statement, each};
 use super::values::{address, interface, number, seconds, wrong};
@@ -11,6 +11,7 @@ use crate::cli::import::report::Wrong;
 use crate::settings::{nearest, shorten};
 
 const NOT_KNOWN: &str = "correct it, or take the line out for the import";
+const ADVERTS: &str = "write a number from 1 to 100";
 const READ_AT_TOP: [&str; 8] = [
     "global_defs",
     "track_file",
@@ -21,14 +22,16 @@ const READ_AT_TOP: [&str; 8] = [
     "vrrp_track_file",
     "vrrp_track_process",
 ];
-const READ_IN_INSTANCE: [&str; 28] = [
+const READ_IN_INSTANCE: [&str; 32] = [
     "advert_int",
     "dont_track_primary",
+    "down_timer_adverts",
     "interface",
     "mcast_src_ip",
     "nopreempt",
     "notify",
     "notify_backup",
+    "notify_deleted",
     "notify_fault",
     "notify_master",
     "notify_master_rx_lower_pri",
@@ -47,6 +50,8 @@ const READ_IN_INSTANCE: [&str; 28] = [
     "virtual_ipaddress_excluded",
     "virtual_router_id",
     "use_vmac",
+    "use_vmac_addr",
+    "version",
     "virtual_routes",
     "virtual_rules",
     "vrrp_track_process",
@@ -59,12 +64,6 @@ pub fn read(statements: &[Statement], sources: &mut Sources) -> Node {
         statement.open(&mut sources.ledger);
         if let Err(wrong) = top(statement, &mut node, sources) {
             sources.fail(statement.at, wrong);
-        }
-    }
-    let usual = node.interface.clone();
-    for instance in &mut node.instances {
-        if instance.interface.is_none() {
-            instance.interface = usual.clone();
         }
     }
     node
@@ -151,14 +150,21 @@ fn global(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Resu
             let name = one(statement)?.to_string();
             set(&mut node.router_id, name, at, &mut sources.ledger);
         }
-        "default_interface" => {
-            let name = interface(one(statement)?)?;
-            sources.ledger.taken(at, "the interface of instances that name none");
-            set(&mut node.interface, name, at, &mut sources.ledger);
+        "vrrp_version" => {
+            node.version = one(statement)?.parse().ok();
+            sources.ledger.say(at, keywords::WIRE.fate());
+        }
+        "vrrp_down_timer_adverts" => {
+            let count = number(one(statement)?, 1, ADVERTS)?;
+            set(&mut node.adverts, count, at, &mut sources.ledger);
+        }
+        // Which is what scripts run as here.
+        "script_user" if statement.words.get(1).is_some_and(|user| user == "root") => {
+            sources.ledger.taken(at, "scripts run as root");
         }
         word => {
             let treatment = keywords::find(GLOBAL, word).or_else(|| keywords::find_begin(GLOBAL_BEGIN, word));
-            let all = keywords::names(GLOBAL).chain(["router_id"]);
+            let all = keywords::names(GLOBAL).chain(["router_id", "vrrp_down_timer_adverts", "vrrp_version"]);
             whole(statement, treatment.ok_or_else(|| unknown(word, all))?, sources);
         }
     }
@@ -172,6 +178,13 @@ fn instance(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Re
     }
     let mut instance = Instance::new(statement.at, name);
     let read = each(statement, sources, |inner, sources| in_instance(inner, &mut instance, sources));
+    let is_v4 = instance.is_v4();
+    let is_left_out = |one: &mut Address| !one.is_excluded && one.ip.is_ipv4() != is_v4;
+    for address in instance.addresses.extract_if(.., is_left_out) {
+        let why = "keepalived leaves it out, as its instance is of the other family: if it shall be served, \
+                   write it into virtual_ipaddress_excluded";
+        sources.ledger.lost(address.at, why);
+    }
     node.instances.push(instance);
     read
 }
@@ -186,7 +199,13 @@ fn in_instance(statement: &Statement, instance: &mut Instance, sources: &mut Sou
                 "BACKUP" => false,
                 other => return wrong("not a state to begin with:", other, "write MASTER or BACKUP"),
             };
-            set(&mut instance.is_master, is_master, at, ledger);
+            match instance.is_master {
+                Some((true, earlier)) if !is_master => {
+                    let why = "is read first: keepalived ignores BACKUP behind MASTER";
+                    ledger.meaningless(at, format!("{} {why}", ledger.place(earlier, earlier.line)));
+                }
+                _ => set(&mut instance.is_master, is_master, at, ledger),
+            }
         }
         "interface" => set(&mut instance.interface, interface(one(statement)?)?, at, ledger),
         "virtual_router_id" => {
@@ -219,16 +238,42 @@ fn in_instance(statement: &Statement, instance: &mut Instance, sources: &mut Sou
         }
         "use_vmac" => {
             let mac = statement.words.iter().find(|word| word.contains(':')).cloned();
+            let name = statement.words.iter().skip(1).find(|word| !word.contains(':'));
             set(&mut instance.vmac, mac, at, ledger);
             ledger.taken(at, "vmac of its addresses on its interface");
+            if let Some(name) = name {
+                let name = shorten(name);
+                ledger.lost(at, format!("the name {name} is left out: see `crosswire status` for its own"));
+            }
+        }
+        "use_vmac_addr" => {
+            instance.has_vmac_addr = true;
+            ledger.taken(at, "vmac of its addresses on other interfaces");
+        }
+        "down_timer_adverts" => {
+            let count = number(one(statement)?, 1, ADVERTS)?;
+            set(&mut instance.adverts, count, at, ledger);
+        }
+        "version" => {
+            instance.version = one(statement)?.parse().ok();
+            ledger.say(at, keywords::WIRE.fate());
         }
         "unicast_src_ip" | "mcast_src_ip" => {
-            let ip = address(statement.words.get(1).map_or("", String::as_str))?;
+            let ip = address(one(statement)?)?;
             set(&mut instance.source, ip, at, ledger);
         }
         "unicast_peer" => {
             ledger.replaced(at, "[lan]: beats go from node to node");
-            return each(statement, sources, |inner, _| {
+            return each(statement, sources, |inner, sources| {
+                for words in inner.words[1..].chunks(2) {
+                    let [word @ ("min_ttl" | "max_ttl"), _] =
+                        words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+                    else {
+                        let what = "behind the address of a peer stands";
+                        return wrong(what, &words[0], "write each peer on a line of its own");
+                    };
+                    sources.ledger.meaningless(inner.at, format!("{word} is about VRRP's packets"));
+                }
                 instance.peers.push((address(&inner.words[0])?, inner.at));
                 Ok(())
             });
@@ -253,7 +298,8 @@ fn sync_group(statement: &Statement, node: &mut Node, sources: &mut Sources) -> 
         return wrong("there are two sync groups called", &name, "give each a name of its own");
     }
     let (members, tracks, checks, notify) = Default::default();
-    let mut group = SyncGroup { at: statement.at, name, members, tracks, checks, notify };
+    let (at, has_weights) = (statement.at, false);
+    let mut group = SyncGroup { at, name, members, has_weights, tracks, checks, notify };
     let read = each(statement, sources, |inner, sources| in_group(inner, &mut group, sources));
     node.groups.push(group);
     read
@@ -275,6 +321,7 @@ fn in_group(statement: &Statement, group: &mut SyncGroup, sources: &mut Sources)
         }
         word if lists::is_list(word) => lists::read(statement, sources, &mut lists::Into::Group(group)),
         word => {
+            group.has_weights |= matches!(word, "sync_group_tracking_weight" | "global_tracking");
             let known =
                 ["group", "track_interface", "track_script", "notify", "notify_master", "notify_backup"];
             let all = keywords::names(GROUP).chain(known);
@@ -292,6 +339,10 @@ fn notify(statement: &Statement, ledger: &mut Ledger) -> Result<Option<Notify>, 
         "notify_backup" => When::Backup,
         "notify_fault" => When::Fault,
         "notify_stop" => When::Stop,
+        "notify_deleted" => {
+            ledger.lost(statement.at, "a group that a reload takes away is let go like any other");
+            return Ok(None);
+        }
         "notify_master_rx_lower_pri" => {
             ledger.lost(
                 statement.at,
@@ -311,7 +362,9 @@ fn notify(statement: &Statement, ledger: &mut Ledger) -> Result<Option<Notify>, 
 
 fn check(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Result<(), Wrong> {
     let name = name_of(statement)?;
-    let mut check = Check { at: statement.at, name, script: None, every: None, details: Vec::new() };
+    let (at, details) = (statement.at, Vec::new());
+    let (is_weighted, is_reverse) = (false, false);
+    let mut check = Check { at, name, script: None, every: None, is_weighted, is_reverse, details };
     let read = each(statement, sources, |inner, sources| {
         match inner.words[0].as_str() {
             "script" => {
@@ -325,6 +378,10 @@ fn check(statement: &Statement, node: &mut Node, sources: &mut Sources) -> Resul
             word @ ("interval" | "timeout" | "weight" | "fall" | "rise" | "user" | "init_fail") => {
                 if word == "interval" {
                     check.every = Some(seconds(one(inner)?)?);
+                }
+                if word == "weight" {
+                    check.is_weighted = inner.words.get(1).is_some_and(|weight| weight != "0");
+                    check.is_reverse = inner.words.get(2).is_some_and(|way| way == "reverse");
                 }
                 check.details.push(inner.at);
             }

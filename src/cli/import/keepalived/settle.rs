@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use crosswire::time::Span;
 
-use super::groups::{self, Group, Router, Together, Vip};
+use super::addresses;
+use super::groups::{self, Group, Router, Together};
 use super::ledger::Key;
-use super::model::{Address, Instance, Node, SyncGroup, Track};
+use super::model::{Instance, Node, SyncGroup, Track};
 use super::notify;
 use super::people::{self, Lan};
-use super::routes::{convert, convert_rule, lost_route};
+use super::routes::{Converted, convert, convert_rule, lost_route};
 use super::source::Sources;
 use crate::cli::import::draft::{Times, fit};
 use crate::cli::import::places::Names;
@@ -17,8 +18,10 @@ use crate::settings::{OwnAddress, exact, shorten};
 
 /// Time between two adverts where nothing is said.
 const USUAL_ADVERT: Span = Span::from_s(1);
-/// keepalived takes over after three adverts and a part of one.
-const ADVERTS_TO_DEAD: u64 = 4;
+/// VRRP of an instance that names none.
+const USUAL_VERSION: u8 = 2;
+/// keepalived takes over after so many intervals and a part of one.
+const USUAL_ADVERTS: u8 = 3;
 
 /// Everything that is written.
 pub struct Plan {
@@ -43,7 +46,7 @@ pub fn settle(nodes: &[Option<Node>; 2], names: [String; 2], told: &Names, sourc
     let mut groups = Vec::new();
     for together in groups::all_together(nodes) {
         let mut group = group(&together, &names, &groups, nodes[1].is_some(), sources);
-        take_tracks(&together, &mut group, sources);
+        take_tracks(&together, &mut group, &names, sources);
         groups.push(group);
     }
     groups::split(&mut groups, &mut sources.ledger);
@@ -88,9 +91,14 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
         }
         for group in &node.groups {
             for (name, at) in &group.members {
-                match node.instances.iter().any(|one| one.name == *name) {
-                    true => sources.ledger.taken(*at, "see its vrrp_instance"),
-                    false => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
+                let is_there = node.instances.iter().any(|one| one.name == *name);
+                match (is_there, node.is_member(name, group)) {
+                    (true, true) => sources.ledger.taken(*at, "see its vrrp_instance"),
+                    (true, false) => {
+                        let why = "keepalived heeds only the first vrrp_sync_group of an instance";
+                        sources.ledger.meaningless(*at, why);
+                    }
+                    (false, _) => sources.ledger.meaningless(*at, "there is no vrrp_instance of that name"),
                 }
             }
         }
@@ -100,8 +108,8 @@ fn check(nodes: &[Option<Node>; 2], sources: &mut Sources) {
 /// keepalived leaves a sync group without virtual routers out, and all that it says with it.
 fn tell_empty(nodes: &[Option<Node>; 2], sources: &mut Sources) {
     for node in nodes.iter().flatten() {
-        let is_member = |name: &String| node.instances.iter().any(|one| one.name == *name);
-        let is_empty = |group: &&SyncGroup| !group.members.iter().any(|(name, _)| is_member(name));
+        let is_empty =
+            |group: &&SyncGroup| !group.members.iter().any(|(name, _)| node.is_member(name, group));
         for at in node.groups.iter().filter(is_empty).flat_map(SyncGroup::keys) {
             if sources.ledger.is_open(at) {
                 sources.ledger.meaningless(at, "the group has no vrrp_instance: keepalived leaves it out");
@@ -122,17 +130,53 @@ fn tell_nodes(nodes: &[Option<Node>; 2], names: &[String; 2], sources: &mut Sour
     }
 }
 
+/// The interval of an instance as keepalived keeps it: VRRP 2 has whole seconds, VRRP 3 has hundredths.
+fn kept(node: &Node, one: &Instance, span: Span) -> Span {
+    let version = one.version.or(node.version.filter(|_| one.is_v4()));
+    let has_seconds = one.is_v4() && version.unwrap_or(USUAL_VERSION) == USUAL_VERSION;
+    let unit_us = if has_seconds { 1_000_000 } else { 10_000 };
+    Span::from_us(span.as_us().saturating_add(unit_us / 2) / unit_us * unit_us).max(Span::from_us(unit_us))
+}
+
+/// After how many intervals without an advert the node takes over, wherever it says so.
+fn counts(node: &Node) -> Vec<(u8, Key)> {
+    node.adverts.into_iter().chain(node.instances.iter().filter_map(|one| one.adverts)).collect()
+}
+
 /// The shortest interval of all counts.
 fn times(nodes: &[Option<Node>; 2], sources: &mut Sources) -> Times {
-    let said = || nodes.iter().flatten().flat_map(|node| &node.instances).filter_map(|one| one.advert);
-    let advert = said().map(|(span, _)| span).min().unwrap_or(USUAL_ADVERT);
-    let times = fit([Some(advert), None, Some(advert.fraction(ADVERTS_TO_DEAD, 1)), None]);
+    let mut all = Vec::new();
+    for node in nodes.iter().flatten() {
+        let said = node.instances.iter().filter_map(|one| Some((one, one.advert?)));
+        all.extend(said.map(|(one, (span, at))| (span, kept(node, one, span), at)));
+    }
+    let is_silent = |node: &Node| node.instances.iter().any(|one| one.advert.is_none());
+    let usual = nodes.iter().flatten().any(is_silent).then_some(USUAL_ADVERT);
+    let advert = all.iter().map(|(_, kept, _)| *kept).chain(usual).min().unwrap_or(USUAL_ADVERT);
+    let counts: Vec<(u8, Key)> = nodes.iter().flatten().flat_map(counts).collect();
+    let count = counts.iter().map(|(count, _)| *count).max().unwrap_or(USUAL_ADVERTS).max(USUAL_ADVERTS);
+    let wanted = advert.fraction(u64::from(count) + 1, 1);
+    let times = fit([Some(advert), None, Some(wanted), None]);
     let [interval, _, dead, _] = times.all;
-    for (span, at) in said() {
+    for (own, at) in counts {
+        let what = format!("dead_after = \"{}\"", exact(dead));
+        match own == count && dead == wanted {
+            true => sources.ledger.taken(at, format!("{what}: so many intervals and one more")),
+            false if own < USUAL_ADVERTS => {
+                sources.ledger.replaced(at, format!("{what}: four intervals are the least"));
+            }
+            false => sources.ledger.replaced(at, format!("{what}: the most that can be kept counts for all")),
+        }
+    }
+    for (span, kept, at) in all {
         let what = format!("interval = \"{}\", dead_after = \"{}\"", exact(interval), exact(dead));
         match span == interval {
             true => sources.ledger.taken(at, format!("{what}: all paths have to be silent for so long")),
-            false if span == advert => {
+            false if kept == interval => {
+                let why = "keepalived rounds to whole seconds in VRRP 2, and to hundredths in VRRP 3";
+                sources.ledger.replaced(at, format!("{what}: {why}"));
+            }
+            false if kept == advert => {
                 sources.ledger.replaced(at, format!("{what}: 20 ms to 5 s can be kept"))
             }
             false => sources.ledger.replaced(at, format!("{what}: the shortest one counts for all")),
@@ -160,29 +204,17 @@ fn group(
     for router in &together.routers {
         tell_router(router, &name, names, has_both, sources);
         for (side, one) in router.each() {
-            add_addresses((&mut addresses, &mut renamed), (side, one), router, names, &name, sources);
+            addresses::add((&mut addresses, &mut renamed), (side, one), router, names, &name, sources);
         }
     }
-    let mut routes: Vec<(Key, String)> = Vec::new();
-    for route in together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.routes) {
-        match convert(route, &addresses) {
-            Ok(text) => {
-                sources.ledger.taken(route.at, format!("routes: \"{text}\""));
-                routes.push((route.at, text));
-            }
-            Err(why) => sources.ledger.lost(route.at, lost_route(&why, "route")),
-        }
-    }
-    let mut rules: Vec<(Key, String)> = Vec::new();
-    for rule in together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.rules) {
-        match convert_rule(rule) {
-            Ok(text) => {
-                sources.ledger.taken(rule.at, format!("rules: \"{text}\""));
-                rules.push((rule.at, text));
-            }
-            Err(why) => sources.ledger.lost(rule.at, lost_route(&why, "rule")),
-        }
-    }
+    let routes = converted(together, names, ("routes", "route"), sources, |side, one| {
+        let own = if side == 0 { &[][..] } else { &renamed[..] };
+        one.routes.iter().map(|route| (route.at, convert(route, &addresses, own))).collect()
+    });
+    let rules = converted(together, names, ("rules", "rule"), sources, |side, one| {
+        let own = if side == 0 { &[][..] } else { &renamed[..] };
+        one.rules.iter().map(|rule| (rule.at, convert_rule(rule, own))).collect()
+    });
     let (prefer, failback) = groups::preference(together, names, has_both, &mut sources.ledger);
     let (scripts, is_mounting) = notify::scripts(together, names, &mut sources.ledger);
     let tracked = Vec::new();
@@ -202,147 +234,113 @@ fn tell_router(router: &Router<'_>, name: &str, names: &[String; 2], has_both: b
     }
 }
 
-fn add_addresses(
-    (all, renamed): (&mut Vec<Vip>, &mut Vec<[String; 2]>),
-    (side, one): (usize, &Instance),
-    router: &Router<'_>,
+/// The routes of a group, or its rules. One file serves both nodes, so each has what either names.
+fn converted<'n>(
+    together: &Together<'n>,
     names: &[String; 2],
-    group: &str,
+    (key, command): (&str, &str),
     sources: &mut Sources,
-) {
-    for address in &one.addresses {
-        let usual = one.interface.as_ref().map(|(name, _)| name.as_str()).unwrap_or_default();
-        let interface = address.interface.as_deref().unwrap_or(usual);
-        let text = format!("{}/{}@{interface}", address.ip, address.prefix);
-        let known = all.iter().find(|vip| vip.ip == address.ip && vip.at != address.at);
-        let is_twin = side == 1 && router.by[0].is_some();
-        match known {
-            Some(vip) if vip.prefix == address.prefix && vip.interface == interface => {
-                sources.ledger.taken(
-                    address.at,
-                    format!(
-                        "\"{text}\" of [group.\"{group}\"], as said \
-                    before"
-                    ),
-                );
-            }
-            Some(vip)
-                if is_twin
-                    && vip.prefix == address.prefix
-                    && rename(renamed, [vip.interface.as_str(), interface]) =>
-            {
-                sources.ledger.taken(
-                    address.at,
-                    format!("interface_names: {} is called {interface} on {}", vip.interface, names[1]),
-                );
-            }
-            Some(vip) if is_twin => sources.ledger.lost(
-                address.at,
-                format!(
-                    "{} has it as {}/{}@{}, and one file serves both: give the interface one name on both \
-                        boxes (systemd.link(5), \
-                     udev), and one prefix",
-                    names[0], vip.ip, vip.prefix, vip.interface
-                ),
-            ),
-            Some(_) | None => {
-                sources.ledger.taken(address.at, format!("\"{text}\" of [group.\"{group}\"]"));
-                let is_lacking =
-                    |other: &&Instance| other.addresses.iter().all(|there| there.ip != address.ip);
-                if router.by[1 - side].as_ref().is_some_and(is_lacking) {
-                    sources.ledger.lost(
-                        address.at,
-                        format!(
-                            "{} does not name it, and will serve it \
-                        too",
-                            names[1 - side]
-                        ),
-                    );
+    convert: impl Fn(usize, &'n Instance) -> Vec<(Key, Result<Converted, String>)>,
+) -> Vec<(Key, String)> {
+    let mut all: Vec<(usize, Key, String)> = Vec::new();
+    for (side, one) in together.routers.iter().flat_map(Router::each) {
+        for (at, converted) in convert(side, one) {
+            match converted {
+                Ok(Converted { text, aside, notes }) => {
+                    sources.ledger.taken(at, format!("{key}: \"{text}\"{aside}"));
+                    notes.into_iter().for_each(|note| sources.ledger.say(at, note));
+                    all.push((side, at, text));
                 }
-                if all.iter().all(|vip| vip.at != address.at) {
-                    let is_untracked = address.is_untracked || one.is_untracked && interface == usual;
-                    let label = label_of(address, interface, sources);
-                    let (ip, prefix, interface) = (address.ip, address.prefix, interface.to_string());
-                    let peer = address.peer.filter(|peer| peer.is_ipv4() == ip.is_ipv4() && *peer != ip);
-                    let vmac = vmac_of(one, address, interface == usual);
-                    if vmac.is_some() && label.is_some() {
-                        sources.ledger.lost(address.at, "an address with a vmac has no label");
-                    }
-                    let label = label.filter(|_| vmac.is_none());
-                    all.push(Vip { at: address.at, ip, prefix, interface, label, peer, is_untracked, vmac });
-                }
+                Err(why) => sources.ledger.lost(at, lost_route(&why, command)),
             }
         }
-        for note in &address.notes {
-            sources.ledger.say(address.at, note.clone());
+    }
+    for (side, at, text) in &all {
+        let has_other = together.routers.iter().any(|router| router.by[1 - side].is_some());
+        let is_lacking = all.iter().all(|(other, _, there)| other == side || there != text);
+        if has_other && is_lacking {
+            sources.ledger.lost(*at, format!("{} does not name it, and will have it too", names[1 - side]));
         }
     }
+    all.into_iter().map(|(_, at, text)| (at, text)).collect()
 }
 
-/// The hardware address of VRRP (RFC 9568 7.3), unless the instance names another one.
-fn vmac_of(one: &Instance, address: &Address, is_on_own: bool) -> Option<String> {
-    let written = one.vmac.as_ref().filter(|_| is_on_own);
-    let family = if address.ip.is_ipv4() { 1 } else { 2 };
-    let router = one.router.as_ref().map_or(0, |(router, _)| *router);
-    let usual = || format!("00:00:5e:00:{family:02x}:{router:02x}");
-    match written {
-        Some((mac, _)) => Some(mac.clone().unwrap_or_else(usual)),
-        None => address.has_vmac.then(usual),
-    }
+/// How far the priorities of both nodes are apart.
+fn gap(together: &Together<'_>, side: usize, one: &Instance) -> Option<u16> {
+    let is_its = |router: &&Router<'_>| router.by[side].is_some_and(|own| std::ptr::eq(own, one));
+    let other = together.routers.iter().find(is_its)?.by[1 - side]?;
+    Some(u16::from(one.rank().abs_diff(other.rank())))
 }
 
-/// Whether the second node may call an interface of the first so: no two may be one.
-fn rename(renamed: &mut Vec<[String; 2]>, [a, b]: [&str; 2]) -> bool {
-    let is_same = |[known, other]: &[String; 2]| known == a && other == b;
-    let is_free = renamed.iter().all(|[known, other]| known != a && other != b);
-    let is_known = renamed.iter().any(is_same);
-    if is_free {
-        renamed.push([a.to_string(), b.to_string()]);
-    }
-    is_free || is_known
-}
-
-/// The label of an address, if old tools could show it.
-fn label_of(address: &Address, interface: &str, sources: &mut Sources) -> Option<String> {
-    let label = address.label.as_ref()?;
-    let is_good = label.len() < 16 && label.strip_prefix(interface).is_some_and(|rest| rest.starts_with(':'));
-    if is_good && address.ip.is_ipv4() {
-        return Some(label.clone());
-    }
-    sources.ledger.lost(
-        address.at,
-        format!("the label {} is left out: it does not begin with {interface}:", shorten(label)),
-    );
-    None
-}
-
-fn take_tracks(together: &Together<'_>, group: &mut Group, sources: &mut Sources) {
-    let of_instances = together.routers.iter().flat_map(Router::each).flat_map(|(_, one)| &one.tracks);
-    let of_groups = together.groups.iter().flat_map(|(_, one)| &one.tracks);
-    for Track { at, interface, is_weighted } in of_instances.chain(of_groups) {
-        // An interface that the second node names differently is written by the first one's name.
-        let name = group
-            .renamed
-            .iter()
-            .find(|[_, own]| own == interface)
-            .map_or(interface, |[name, _]| name)
-            .clone();
+fn take_tracks(together: &Together<'_>, group: &mut Group, names: &[String; 2], sources: &mut Sources) {
+    let routers = together.routers.iter().flat_map(Router::each);
+    let of_instances =
+        routers.flat_map(|(side, one)| one.tracks.iter().map(move |track| (side, Some(one), track)));
+    let of_groups =
+        together.groups.iter().flat_map(|(side, one)| one.tracks.iter().map(|track| (*side, None, track)));
+    let all: Vec<(usize, Option<&Instance>, &Track)> = of_instances.chain(of_groups).collect();
+    // An interface that the second node names differently is written by the first one's name.
+    let renamed = group.renamed.clone();
+    let written = |side: usize, name: &str| {
+        let known = renamed.iter().find(|[_, own]| side == 1 && own == name);
+        known.map_or(name, |[first, _]| first).to_string()
+    };
+    for (side, one, Track { at, interface, weight, is_reverse }) in &all {
+        let own = one.and_then(|one| one.interface.as_ref());
+        if own.is_some_and(|(own, _)| own == interface) {
+            let why = "keepalived does not heed it: the instance's own interface counts anyway, unless \
+                       dont_track_primary is there";
+            sources.ledger.meaningless(*at, why);
+            continue;
+        }
+        if weight.is_some() && one.is_some_and(Instance::is_owner) {
+            sources.ledger.meaningless(*at, notify::NO_WEIGHTS);
+            continue;
+        }
+        // A weight is none in a sync group: then the carrier counts as it does without.
+        let own = together.groups.iter().find(|(by, group)| {
+            *by == *side && one.is_some_and(|one| group.members.iter().any(|(name, _)| *name == one.name))
+        });
+        let is_level = own.is_some_and(|(_, group)| !group.has_weights);
+        let weight = weight.filter(|_| !is_level);
+        if *is_reverse && weight.is_some() {
+            let why = "no carrier counts the other way round (reverse): let a script say `crosswire standby` \
+                       and `crosswire online`";
+            sources.ledger.lost(*at, why);
+            continue;
+        }
+        let name = written(*side, interface);
         let is_served = group.addresses.iter().any(|vip| vip.interface == name && !vip.is_untracked);
-        match (is_served, is_weighted) {
-            (true, false) => sources
+        let gap = one.and_then(|one| gap(together, *side, one));
+        match (is_served, weight) {
+            (true, None) => sources
                 .ledger
                 .taken(*at, "the carrier of every interface with an address of the group counts"),
-            (true, true) => sources
+            (true, Some(_)) => sources
                 .ledger
-                .replaced(*at, "its carrier counts, without weights: who has lost it hands over"),
-            (false, false) => {
+                .taken(*at, "its carrier counts, without a weight: so keepalived has it where an address is"),
+            (false, None) => {
                 sources.ledger.taken(*at, format!("track: its carrier counts for [group.\"{}\"]", group.name))
             }
-            (false, true) => {
+            (false, Some(weight)) if gap.is_some_and(|gap| gap >= weight.unsigned_abs()) => {
+                let why =
+                    format!("keepalived moves nothing for it: the priorities are {} apart", gap.unwrap_or(0));
+                sources.ledger.meaningless(*at, why);
+                continue;
+            }
+            (false, Some(_)) => {
                 sources
                     .ledger
                     .replaced(*at, "track: its carrier counts, without weights: who has lost it hands over");
             }
+        }
+        let has_other = together.routers.iter().any(|router| router.by[1 - side].is_some());
+        let is_twin = |(other, _, track): &&(usize, Option<&Instance>, &Track)| {
+            other != side && written(*other, &track.interface) == name
+        };
+        if !is_served && has_other && !all.iter().any(|other| is_twin(&other)) {
+            let why = format!("{} does not name it, and it counts there too", names[1 - side]);
+            sources.ledger.lost(*at, why);
         }
         if !is_served && group.tracked.iter().all(|(_, known)| *known != name) {
             group.tracked.push((*at, name));
@@ -364,7 +362,10 @@ fn tell_lans(nodes: &[Option<Node>; 2], lans: &[Lan], names: &[String; 2], sourc
                             lan.who(names)
                         )
                     }
-                    None => format!("addresses that name none live on {interface}"),
+                    None => format!(
+                        "addresses that name none live on {interface}; no beats go there, as nothing says \
+                         which addresses the nodes have on it: add them to --addresses for a further [[lan]]"
+                    ),
                 },
             );
             let mut said = one.source.into_iter().chain(one.peers.iter().copied()).collect::<Vec<_>>();

@@ -284,10 +284,13 @@ impl Reader<'_> {
     }
 
     fn include(&mut self, at: Key, text: &str, path: &Path) -> Result<(), Wrong> {
-        let pattern =
-            text.split_once([' ', '\t']).map_or("", |(_, rest)| rest).trim().trim_matches(['"', '\'']);
+        let pattern = text.split_once([' ', '\t']).map_or("", |(_, rest)| rest).trim();
         if pattern.is_empty() {
             return Err(("names no file".to_string(), "write include FILE"));
+        }
+        if pattern.contains(['"', '\'']) {
+            let what = format!("{} is in quotes, and keepalived finds no such file", shorten(pattern));
+            return Err((what, "write the name without quotes"));
         }
         if pattern.contains('{') {
             return Err(("has alternatives in braces".to_string(), "write an include for each"));
