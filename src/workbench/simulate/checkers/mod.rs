@@ -73,6 +73,9 @@ pub struct Watch {
     pub heard_before: [[Option<Instant>; MAX_GROUPS]; 2],
     /// By side and group: when it was last taken, and why.
     pub taken: [[Option<(Instant, TakeReason)>; MAX_GROUPS]; 2],
+    /// By side and group: it was last taken by silence while its holder lived behind a cut, and no rule asked
+    /// for more proof.
+    pub is_split: [[bool; MAX_GROUPS]; 2],
     /// By side and interface, that of the LAN first: whether the node was told that it has no carrier.
     pub dark: [[bool; 1 + MAX_GROUPS]; 2],
     /// By side and interface: whether the peer said so of its own when it was last heard.
@@ -120,6 +123,7 @@ impl Watch {
             service: Default::default(),
             heard_before: [[None; MAX_GROUPS]; 2],
             taken: [[None; MAX_GROUPS]; 2],
+            is_split: [[false; MAX_GROUPS]; 2],
             dark: [[false; 1 + MAX_GROUPS]; 2],
             dark_there: [[false; 1 + MAX_GROUPS]; 2],
             can_know_gone: [[false; MAX_GROUPS]; 2],

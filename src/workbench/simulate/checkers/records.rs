@@ -8,6 +8,7 @@ use crosswire::quorum::record::Record;
 use crosswire::reasons::{ReleaseReason, TakeReason};
 
 use super::super::world::World;
+use super::silence::is_by_silence;
 
 impl World {
     /// A record leaves a node.
@@ -90,6 +91,9 @@ impl World {
         // A takeover that began under this term is judged again before its addresses come.
         let is_going_on = term == self.watch.terms[side.index()][group.index()]
             && self.watch.roles[side.index()][group.index()] == Role::Acquiring;
+        let is_split = is_by_silence(reason) && !self.needs_proof(side, group);
+        let was_split = &mut self.watch.is_split[side.index()][group.index()];
+        *was_split = is_split || is_going_on && *was_split;
         let known = self.watch.terms[side.index()][group.index()]
             .max(self.watch.hearing[side.index()].highest_terms[group.index()]);
         if term < known || term == known && !is_going_on {

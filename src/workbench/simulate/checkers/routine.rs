@@ -22,11 +22,8 @@ impl World {
         let local = gateway.clock.local(self.now);
         let (mut twin, mut effects) = (station.clone(), Box::new(Effects::new()));
         twin.step(local, Event::Tick, &mut effects);
-        // Before a question to the voting witness there is a deposit.
-        let does_ask = effects.iter().any(|effect| matches!(effect, Effect::AskVote(_)));
-        let may_come_later =
-            |effect: &&Effect| can_wait(effect) || does_ask && matches!(effect, Effect::Deposit);
-        if let Some(effect) = effects.iter().find(|effect| !may_come_later(effect)) {
+        let does_ask = asks_for_vote(&effects);
+        if let Some(effect) = effects.iter().find(|effect| !may_come_later(effect, does_ask)) {
             self.complain("routine", format!("{side:?} has not judged, and would ask for {effect:?}"));
         } else if twin.due_at(local) < station.due_at(local) && !is_only_missed(&twin, local) {
             self.complain("routine", format!("{side:?} has not judged, and wakes later than it has to"));
@@ -46,7 +43,12 @@ impl World {
         let effects = [&mut short, &mut whole].map(|twin| {
             let mut effects = Box::new(Effects::new());
             twin.step(local, Event::Tick, &mut effects);
-            let is_told = |effect: &&Effect| !matches!(effect, Effect::Send(..)) && !can_wait(effect);
+            effects
+        });
+        let does_ask = asks_for_vote(&effects[1]);
+        let effects = effects.map(|effects| {
+            let is_told =
+                |effect: &&Effect| !matches!(effect, Effect::Send(..)) && !may_come_later(effect, does_ask);
             effects.iter().filter(is_told).map(|effect| format!("{effect:?}")).collect::<Vec<_>>()
         });
         if effects[0] != effects[1] {
@@ -59,14 +61,20 @@ impl World {
 }
 
 /// Questions for the peer's address, to the neighbours and to the voting witness may leave on any tick.
-fn can_wait(effect: &Effect) -> bool {
-    matches!(
-        effect,
+/// Before one to the witness there is a deposit.
+fn may_come_later(effect: &Effect, does_ask_for_vote: bool) -> bool {
+    match effect {
         Effect::AskForPeer
-            | Effect::AskNeighbours(_)
-            | Effect::AskVote(_)
-            | Effect::Record(Record::Deaf { .. })
-    )
+        | Effect::AskNeighbours(_)
+        | Effect::AskVote(_)
+        | Effect::Record(Record::Deaf { .. }) => true,
+        Effect::Deposit => does_ask_for_vote,
+        _ => false,
+    }
+}
+
+fn asks_for_vote(effects: &Effects) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::AskVote(_)))
 }
 
 /// It would wake for a beat that has only become late since the turn began: the next beat is early enough to

@@ -7,18 +7,15 @@ use crosswire::reasons::TakeReason;
 
 use super::super::rival::Rule;
 use super::super::world::World;
-use super::silence::is_by_silence;
 
 impl World {
     /// A script begins to start.
     pub(in super::super) fn script_starts(&mut self, side: Side, group: GroupId, script: u8) {
         let is_running = |side: Side| self.boxes[side.index()].services[group.index()].contains(script);
         // No lease ends a script: if it must run nowhere else, only the split that a watchdog leaves excuses
-        // that it does.
+        // that it does. What the holder does at the end of the cut came too late to wait for.
         let policy = self.group_policy(side, group);
-        let taken = self.watch.taken[side.index()][group.index()];
-        let is_split =
-            taken.is_some_and(|(_, reason)| is_by_silence(reason)) && !self.needs_proof(side, group);
+        let is_split = self.watch.is_split[side.index()][group.index()];
         let is_for_one = (policy.is_exclusive || policy.safety == SafetyRule::Fence) && !is_split;
         if is_running(side) {
             self.complain(
