@@ -49,7 +49,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_clock_nanosleep,
     libc::SYS_restart_syscall,
     libc::SYS_futex,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
+    #[cfg(not(target_arch = "aarch64"))]
     libc::SYS_poll,
     // Memory.
     libc::SYS_brk,
@@ -98,8 +98,6 @@ const MACHINE: u32 = if cfg!(target_arch = "x86_64") {
     0xc000_003e
 } else if cfg!(target_arch = "aarch64") {
     0xc000_00b7
-} else if cfg!(target_arch = "riscv64") {
-    0xc000_00f3
 } else if cfg!(target_arch = "x86") {
     0x4000_0003
 } else if cfg!(target_arch = "arm") {
