@@ -16,7 +16,7 @@
 # addressing relative to the instruction.
 # Where std is built along, `{:?}` prints nothing: only panic messages would use it. What a person reads is written with
 # `{}`, and errors of the kernel by their `desc()`: nix's `Display` of them would lose its first half. A panic ends the process there
-# without a message, for 35 KB: who watches the process says by which signal it ended (SIGILL).
+# without a message, for 35 KB: who watches the process says by which signal it ended (SIGILL, on mips SIGTRAP).
 # Sequences of instructions that occur again and again become functions where std is built along: 7 KB less.
 # What keeps more than 128 bytes on its stack stays a function of its own: a variable within 128 bytes of the frame's
 # base is addressed by one byte, any other by four.

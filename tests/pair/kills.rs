@@ -266,7 +266,7 @@ fn try_one(
         second.strike(scene);
     }
     let now_active = rest(scene);
-    let outage = scene.ping().longest_gap_since(struck);
+    let outage = scene.ping().longest_gap_since(struck).worst();
     println!(
         "{number}: {blow:?}, then {second:?}, while {active:?} served; now {now_active:?}, outage {outage}"
     );

@@ -261,9 +261,9 @@ impl Scene {
 
     /// Returns the outage at the client.
     pub fn assert_outage_below(&self, limit: Span, since: Instant) -> Span {
-        let outage = self.ping().longest_gap_since(since);
-        assert!(outage <= limit, "the client was not served for {outage}, more than {limit}");
-        outage
+        let gap = self.ping().longest_gap_since(since);
+        assert!(gap.worst() <= limit, "the client was not served for {gap}, more than {limit}");
+        gap.unserved
     }
 
     /// Waits until only `side` holds the service address, then until the client is served; returns the two

@@ -155,7 +155,7 @@ impl Soak {
         self.active = rest(&mut self.scene);
         let entry = Entry {
             blow,
-            outage: self.scene.ping().longest_gap_since(struck),
+            outage: self.scene.ping().longest_gap_since(struck).worst(),
             lines: self.lines() - lines,
             resident: self.resident(),
         };

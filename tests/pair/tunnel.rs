@@ -86,7 +86,7 @@ fn outages(known: &str) -> [Span; 2] {
     let waited = |scene: &Scene, since, side| {
         let (held, _) = scene.wait_for_service_by(side);
         ping.wait_for_answer_after(held, PATIENCE).expect("a tunnel");
-        ping.longest_gap_since(since)
+        ping.longest_gap_since(since).worst()
     };
     let moved = now();
     assert_eq!(scene.say(Side::A, &["handover", GROUP]).code, Some(0));

@@ -178,7 +178,7 @@ impl<'s, 'out> Stage<'s, 'out> {
             times_taken: self.lab.log().holds(VIP)?.len() - mark.holds,
             reaction_after,
             has_obeyed,
-            outage: gap.saturating_sub(span(self.lab.setup().ping_step)),
+            outage: gap.worst().saturating_sub(span(self.lab.setup().ping_step)),
             overlap: self.lab.overlap()?.saturating_sub(mark.overlap),
         })
     }

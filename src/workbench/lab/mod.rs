@@ -22,6 +22,7 @@ pub mod executable;
 #[cfg(test)]
 pub mod fair;
 pub mod frames;
+pub mod gap;
 pub mod ledger;
 pub mod modem;
 pub mod namespace;
@@ -31,6 +32,7 @@ pub mod ping;
 pub mod process;
 pub mod rtnl;
 pub mod setup;
+pub mod stamp;
 pub mod switch;
 #[cfg(test)]
 pub mod testing;

@@ -8,6 +8,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 
+use super::stamp::stamp;
+
 /// All protocols (linux/if_ether.h).
 const ETH_P_ALL: u16 = 3;
 /// Do not hear what we send ourselves (linux/if_packet.h, since Linux 4.20).
@@ -48,6 +50,7 @@ pub fn open_packet_socket(index: u32) -> io::Result<OwnedFd> {
         )
     };
     Errno::result(done)?;
+    stamp(&fd)?;
     // Beyond the system's limit only if we may.
     let _ = setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES)
         .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES));

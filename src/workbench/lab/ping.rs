@@ -1,5 +1,8 @@
 //! The client: asks an address for an echo every few milliseconds and notes when answers come.
 //!
+//! An answer has come when the client's kernel has it, which stamps it: whether the client's thread is run by
+//! then is no matter of the service.
+//!
 //! Only the echo socket is ours. The client kernel's own neighbour cache decides whom the requests reach, so
 //! a new holder that does not announce itself costs here what it would cost a real client.
 
@@ -8,18 +11,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recvfrom, sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
 };
 
 use super::clock::{go_first, now, sleep_until, span, wait_until};
 use super::doing;
+use super::gap::{Answer, Gap, Record};
 use super::namespace::Namespace;
+use super::stamp::{receive, stamp};
 use super::worker::{Bell, Worker};
 
 /// ICMP types (RFC 792, RFC 4443).
@@ -37,27 +42,11 @@ const MIN_QUIET: Duration = Duration::from_millis(30);
 /// Tells the pings of one process apart: their sockets hear each other's answers.
 static NEXT_IDENTIFIER: AtomicU16 = AtomicU16::new(0);
 
-/// An answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Answer {
-    /// When its request was sent.
-    pub sent: Instant,
-    /// When it was read.
-    pub received: Instant,
-}
-
 /// A client that keeps asking until it is dropped.
 pub struct Ping {
     shared: Arc<Mutex<Record>>,
-    started: Instant,
     step: Duration,
     _worker: Worker,
-}
-
-#[derive(Default)]
-struct Record {
-    sent: u64,
-    answers: Vec<Answer>,
 }
 
 /// What the thread owns.
@@ -79,21 +68,25 @@ impl Ping {
         let base = process::id().to_le_bytes();
         let identifier =
             u16::from_le_bytes([base[0], base[1]]) ^ NEXT_IDENTIFIER.fetch_add(1, Ordering::Relaxed);
-        let shared = Arc::new(Mutex::new(Record::default()));
+        let shared = Arc::new(Mutex::new(Record::new(now())));
         let theirs = Arc::clone(&shared);
         let caller = Caller { socket, ip, identifier, sequence: 0 };
         let worker = Worker::start("ping", move |bell| caller.run(bell, step, &theirs))?;
-        Ok(Self { shared, started: now(), step, _worker: worker })
+        Ok(Self { shared, step, _worker: worker })
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every answer so far, in the order of arrival.
     pub fn answers(&self) -> Vec<Answer> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).answers.clone()
+        self.record().answers.clone()
     }
 
     /// Requests sent so far, including those that the kernel refused for want of a neighbour.
     pub fn sent(&self) -> u64 {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).sent
+        self.record().asked.len() as u64
     }
 
     /// Whether an answer came within the last four steps (30 ms at least).
@@ -102,10 +95,9 @@ impl Ping {
         self.answers().last().is_some_and(|answer| now().since(answer.received) < quiet)
     }
 
-    /// The longest time without an answer that reaches beyond `since`: from the last answer before it (or the
-    /// start) on, and up to now if none came since. An outage measured so is too long by at most one step.
-    pub fn longest_gap_since(&self, since: Instant) -> Span {
-        longest_gap(&self.answers(), self.started, since, now())
+    /// The longest times without an answer, and without a request, that reach beyond `since`, up to now.
+    pub fn longest_gap_since(&self, since: Instant) -> Gap {
+        self.record().longest_gap(span(self.step), since, now())
     }
 
     /// Waits for an answer to a request that was sent after `since`; returns when it came.
@@ -127,25 +119,15 @@ impl Ping {
     }
 }
 
-fn longest_gap(answers: &[Answer], started: Instant, since: Instant, now: Instant) -> Span {
-    let mut longest = Span::ZERO;
-    let mut before = started;
-    for at in answers.iter().map(|answer| answer.received).chain([now]) {
-        if at > since {
-            longest = longest.max(at.since(before));
-        }
-        before = at;
-    }
-    longest
-}
-
 fn open(ip: IpAddr) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (family, protocol) = match ip {
         IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
         IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
     };
-    Ok(socket(family, SockType::Raw, flags, protocol)?)
+    let socket = socket(family, SockType::Raw, flags, protocol)?;
+    stamp(&socket)?;
+    Ok(socket)
 }
 
 impl Caller {
@@ -155,8 +137,8 @@ impl Caller {
         let mut next = now();
         loop {
             if now() >= next {
-                self.ask();
-                record.lock().unwrap_or_else(PoisonError::into_inner).sent += 1;
+                let asked = self.ask();
+                record.lock().unwrap_or_else(PoisonError::into_inner).asked.push(asked);
                 // Late steps are left out, not made up for: the client asks at most once a step.
                 next = (next + span(step)).max(now());
             }
@@ -169,39 +151,43 @@ impl Caller {
             if bell.answered() {
                 return;
             }
+            // Whatever arrives from here on is heard the next time.
+            let looked = now();
             while let Some(answer) = self.hear() {
                 record.lock().unwrap_or_else(PoisonError::into_inner).answers.extend(answer);
             }
+            record.lock().unwrap_or_else(PoisonError::into_inner).heard_until = looked;
         }
     }
 
-    /// One request. The kernel refuses it (EHOSTUNREACH) while it knows no neighbour; that is the client's
-    /// experience.
-    fn ask(&mut self) {
+    /// One request; returns when. The kernel refuses it (EHOSTUNREACH) while it knows no neighbour; that is
+    /// the client's experience.
+    fn ask(&mut self) -> Instant {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = echo_request(self.ip, self.identifier, self.sequence, now());
+        let asked = now();
+        let request = echo_request(self.ip, self.identifier, self.sequence, asked);
         let to = SockaddrStorage::from(SocketAddr::new(self.ip, 0));
         let _ = sendto(self.socket.as_raw_fd(), &request, &to, MsgFlags::MSG_DONTWAIT);
+        asked
     }
 
     /// The next datagram: none if there is no more; some(none) if it is not for us.
     fn hear(&self) -> Option<Option<Answer>> {
         let mut buffer = [0; 512];
         // An error that the kernel reports for an earlier request (EHOSTUNREACH) is taken off by reading it.
-        let (length, from) = match recvfrom::<SockaddrStorage>(self.socket.as_raw_fd(), &mut buffer) {
-            Ok(received) => received,
+        let read = match receive(&self.socket, &mut buffer) {
+            Ok(read) => read,
             Err(nix::errno::Errno::EAGAIN) => return None,
             Err(_) => return Some(None),
         };
-        let received = now();
-        let from_ip = from.and_then(|from| match (from.as_sockaddr_in(), from.as_sockaddr_in6()) {
+        let from_ip = read.from.and_then(|from| match (from.as_sockaddr_in(), from.as_sockaddr_in6()) {
             (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
             (_, Some(v6)) => Some(IpAddr::V6(v6.ip())),
             _ => None,
         });
         let sent =
-            echo_reply(self.ip, self.identifier, &buffer[..length]).filter(|_| from_ip == Some(self.ip));
-        Some(sent.map(|sent| Answer { sent, received }))
+            echo_reply(self.ip, self.identifier, &buffer[..read.length]).filter(|_| from_ip == Some(self.ip));
+        Some(sent.map(|sent| Answer { sent, received: read.came.max(sent) }))
     }
 }
 
@@ -244,28 +230,6 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answers(received_ms: &[u64]) -> Vec<Answer> {
-        let at = |ms: u64| Instant::from_us(ms * 1_000);
-        received_ms.iter().map(|&ms| Answer { sent: at(ms), received: at(ms) }).collect()
-    }
-
-    fn gap_ms(received_ms: &[u64], since_ms: u64, now_ms: u64) -> u64 {
-        let at = |ms: u64| Instant::from_us(ms * 1_000);
-        longest_gap(&answers(received_ms), at(0), at(since_ms), at(now_ms)).as_ms()
-    }
-
-    #[test]
-    fn a_gap_counts_from_the_last_answer_before_the_fault() {
-        assert_eq!(gap_ms(&[5, 10, 15, 615, 620], 17, 622), 600);
-        assert_eq!(gap_ms(&[5, 400, 405, 615, 620], 410, 622), 210, "what ended before is not counted");
-    }
-
-    #[test]
-    fn a_gap_that_lasts_is_counted_up_to_now() {
-        assert_eq!(gap_ms(&[5, 10], 12, 900), 890);
-        assert_eq!(gap_ms(&[], 12, 900), 900);
-    }
 
     #[test]
     fn an_echo_is_known_again_and_a_strangers_is_not() {

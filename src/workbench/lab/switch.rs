@@ -22,9 +22,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crosswire::time::Instant;
+use crosswire::time::{Instant, Span};
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, send};
 
 use super::clock::{go_first, now, sleep_until, span, wait_until};
 use super::dice::Dice;
@@ -33,6 +33,7 @@ use super::frames::{Mac, destination, is_for_many, is_udp_of, source};
 use super::namespace::Namespace;
 use super::packet::{open_packet_socket, without_offloads};
 use super::rtnl::VethEnd;
+use super::stamp::receive;
 use super::worker::{Bell, Worker};
 
 /// Longest frame: an Ethernet frame of the default MTU, with room for tags.
@@ -43,6 +44,8 @@ const FRAMES_A_TURN: usize = 32;
 const MAX_DELAYED_FRAMES: usize = 10_000;
 /// Longest until the kernel has noticed that both ends of a link are up.
 const LINK_WAIT: Duration = Duration::from_secs(2);
+/// Shortest time that a frame has lain to be told of.
+const STALL: Span = Span::from_ms(1);
 /// Index of the first switch-side interface; those of nodes start at [`FIRST_NODE_INDEX`], so that no pair
 /// shares one.
 const FIRST_PORT_INDEX: u32 = 100;
@@ -130,6 +133,8 @@ struct Fabric {
     /// Two ports between which nothing passes, whatever else they reach.
     parted: Option<[usize; 2]>,
     dice: Dice,
+    /// When frames came and were taken that had lain.
+    stalls: Vec<(Instant, Instant)>,
 }
 
 impl Switch {
@@ -145,6 +150,7 @@ impl Switch {
             late: VecDeque::new(),
             parted: None,
             dice: Dice::new(seed),
+            stalls: Vec::new(),
         };
         let shared = Arc::new(Mutex::new(fabric));
         let theirs = Arc::clone(&shared);
@@ -228,6 +234,12 @@ impl Switch {
         lock(&self.shared).learned.get(&(lan, mac)).copied().map(PortId)
     }
 
+    /// From when until when, since then, a frame lay before the machine ran the switch, where that was a
+    /// millisecond and more. It is a delay of the laboratory, which no node and no client has made.
+    pub fn stalls_since(&self, since: Instant) -> Vec<(Instant, Instant)> {
+        lock(&self.shared).stalls.iter().copied().filter(|(_, taken)| *taken > since).collect()
+    }
+
     /// What `port` has done so far.
     pub fn counters(&self, port: PortId) -> PortCounters {
         lock(&self.shared).ports.get(port.0).map(|port| port.counters).unwrap_or_default()
@@ -270,8 +282,17 @@ impl Fabric {
     fn take_from(&mut self, from: usize, buffer: &mut [u8]) {
         for _ in 0..FRAMES_A_TURN {
             let socket = Arc::clone(&self.ports[from].socket);
-            let Ok(length) = recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) else { return };
-            self.accept(from, &buffer[..length]);
+            let Ok(read) = receive(&socket, buffer) else { return };
+            self.note_stall(read.came);
+            self.accept(from, &buffer[..read.length]);
+        }
+    }
+
+    /// Of the frames that lay meanwhile the first one tells.
+    fn note_stall(&mut self, came: Instant) {
+        let (present, last) = (now(), self.stalls.last().map(|(_, taken)| *taken));
+        if present.since(came) >= STALL && last.is_none_or(|last| came > last) {
+            self.stalls.push((came, present));
         }
     }
 
