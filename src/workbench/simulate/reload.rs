@@ -87,12 +87,14 @@ impl World {
         let gateway = &mut self.boxes[side.index()];
         let (old, local) = (gateway.started_with, gateway.clock.local(now));
         let Some(guard) = &mut gateway.guard else { return };
-        let Some((new, _)) = guard.execution.take_if(|(_, until)| now >= *until) else { return };
+        let Some((ordered, _)) = guard.execution.take_if(|(_, until)| now >= *until) else { return };
         let legacy = guard.custody.legacy();
         guard.custody = Custody::new(self.setup.custody_plan(old.2), local);
         guard.custody.take_over(local, &legacy, &legacy.groups);
         guard.wakes_at.1 = Instant::NEVER;
         self.arm_watchdog(side);
+        // The program reads its files when it begins, and not when it was ordered.
+        let new = self.other_file(side).unwrap_or(ordered);
         self.go_on_with(side, new);
     }
 }

@@ -185,7 +185,6 @@ impl World {
         let (was_heard, ours) = (self.is_heard(side), self.seen_witnesses(side));
         let do_files_agree = self.boxes[side.index()].started_with.2 == stamp.digest;
         self.note_lines_heard(side, path);
-        self.watch.dark_there[side.index()] = stamp.dark;
         let hearing = &mut self.watch.hearing[side.index()];
         if !was_heard {
             hearing.returned_at = Some(now);
@@ -203,6 +202,7 @@ impl World {
         if stamp.number > hearing.newest_read {
             hearing.newest_read = stamp.number;
             hearing.newest_count = stamp.count;
+            self.watch.dark_there[side.index()] = stamp.dark;
             hearing.peer_digest = Some(stamp.digest);
             hearing.told_terms = stamp.terms;
             hearing.newest_sent_at = Some(stamp.sent_at);

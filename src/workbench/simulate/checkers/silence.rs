@@ -3,7 +3,7 @@
 use crosswire::config::{InJeopardy, PathTiming, SafetyRule};
 use crosswire::health::path::BRIEFLY_BROKEN;
 use crosswire::health::{Lines, outlived_for};
-use crosswire::pair::{GroupId, PathId, PathKind, Role, Side};
+use crosswire::pair::{GroupId, PathId, PathKind, Side};
 use crosswire::quorum::timing;
 use crosswire::reasons::TakeReason;
 use crosswire::time::{Instant, Span};
@@ -252,7 +252,8 @@ impl World {
     pub(super) fn needs_proof(&self, taker: Side, group: GroupId) -> bool {
         let policy = &self.policy().groups[group.index()];
         let holder = taker.peer().index();
-        let serves_on = matches!(self.watch.roles[holder][group.index()], Role::Acquiring | Role::Active);
+        // It may be on its way out, and its scripts still stop.
+        let serves_on = self.watch.roles[holder][group.index()].is_holding();
         let runs_nothing = self.boxes[holder].services[group.index()].is_empty();
         let is_left_to_watchdog = self.setup.watchdog.is_some() && (serves_on || runs_nothing);
         policy.safety == SafetyRule::Fence || (policy.is_exclusive && !is_left_to_watchdog)
