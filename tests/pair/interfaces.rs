@@ -22,8 +22,9 @@ const MORE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 101));
 const NOTICED_MS: u64 = 200;
 /// A node could serve again so long after its interface is back.
 const BACK_MS: u64 = 2_500;
-/// So often an interface is made anew until no renewal falls into the moment without it.
-const MAX_TRIES: usize = 10;
+/// So often an interface is made anew until no renewal falls into the moment without it: four in five do, as
+/// soon as the kernel tells that the address has gone.
+const MAX_TRIES: usize = 40;
 /// The announcements that every takeover makes are over.
 const BURST_OVER_MS: u64 = 11_000;
 
