@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import tarfile
 
-from boxes import Failed, sh, wait_until
+from boxes import Failed, sh
 from pair import Pair, promise, settle, tree_of
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -122,14 +122,6 @@ def varied_ipk(package, directory, version):
 
 class Others(Pair):
     """What both have in common: a restart hands over, and what runs is no concern of the files."""
-
-    def begin(self):
-        for box in (self.active, self.backup):
-            box.configure()
-            self.enable_and_start(box)
-            if box is self.active:
-                wait_until("it serves alone", box.holds)
-        settle(self.active, self.backup)
 
     def live(self, place, upgrade, downgrade):
         """The cells between the installation and the removal."""

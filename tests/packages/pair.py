@@ -81,6 +81,28 @@ class Pair:
         self.active, self.backup = boxes
         self.lan, self.say = lan, say
 
+    def start_with(self, files, first):
+        """Brings each file to both boxes, by its name, and starts both with the package of that name."""
+        for box in (self.active, self.backup):
+            box.boot()
+            for name, file in files.items():
+                box.bring(file, f"/root/{name}.deb")
+            box.run(f"dpkg -i /root/{first}.deb")
+        self.begin()
+
+    def begin(self):
+        """Starts what is installed, on the one that is to serve first."""
+        for box in (self.active, self.backup):
+            box.configure()
+            self.enable_and_start(box)
+            if box is self.active:
+                wait_until("it serves alone", box.holds)
+        settle(self.active, self.backup)
+
+    def enable_and_start(self, box):
+        """A package for Debian is enabled by its installation."""
+        box.run("service crosswire start")
+
     def unmoved(self, act):
         """Does something during which nothing may move; returns what it gives, and the longest gap."""
         since, guard = time.monotonic_ns(), self.active.guard()

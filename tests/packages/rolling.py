@@ -3,9 +3,8 @@ in place, becomes one of this version and goes back, a box at a time, by dpkg, r
 
 import shutil
 
-from boxes import wait_until
 from debian import varied
-from pair import Pair, promise, settle
+from pair import Pair, promise
 
 BEFORE = "0.1.0"
 
@@ -23,16 +22,7 @@ class Rolling(Pair):
             lambda tree: shutil.copy(before, tree / "usr/sbin/crosswire"),
         )
         self.gaps_ms = []
-        for box in boxes:
-            box.boot()
-            for name, file in (("this", package), ("before", old)):
-                box.bring(file, f"/root/{name}.deb")
-            box.run("dpkg -i /root/before.deb")
-            box.configure()
-            box.run("service crosswire start")
-            if box is self.active:
-                wait_until("it serves alone", box.holds)
-        settle(self.active, self.backup)
+        self.start_with({"this": package, "before": old}, "before")
 
     def everything(self):
         self.speak({None})

@@ -5,7 +5,7 @@ import shutil
 
 from boxes import sh, wait_until
 from debian import UPGRADED, crashing, varied
-from pair import Pair, promise, settle
+from pair import Pair, promise
 
 # Does all that the next version does, but to read what a running daemon hands over.
 UNREADING = """#include <stdio.h>
@@ -51,16 +51,7 @@ class Versions(Pair):
             "unreading": varied(package, directory, "unreading", f"{self.next}+1", unreading),
             "crashes": varied(package, directory, "crashes", f"{self.next}+2", crashing),
         }
-        for box in boxes:
-            box.boot()
-            for name, file in files.items():
-                box.bring(file, f"/root/{name}.deb")
-            box.run("dpkg -i /root/this.deb")
-            box.configure()
-            box.run("service crosswire start")
-            if box is self.active:
-                wait_until("it serves alone", box.holds)
-        settle(self.active, self.backup)
+        self.start_with(files, "this")
         here = version_of(boxes[0].inside("/usr/sbin/crosswire"))
         is_other = here[0] != self.next and here[1] != commit
         promise(is_other, f"{here} is no other build than {self.next}, {commit}")
