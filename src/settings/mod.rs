@@ -15,7 +15,7 @@ pub mod needs;
 pub mod neighbours;
 mod nodes;
 mod paths;
-mod routes;
+pub mod routes;
 mod scan;
 mod script;
 mod service;

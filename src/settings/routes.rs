@@ -14,9 +14,9 @@ pub(super) const MAX_ROUTES: usize = 16;
 /// `RT_TABLE_MAIN`
 const MAIN: u32 = 254;
 /// The routing tables that have names.
-const TABLES: [(&str, u32); 3] = [("main", MAIN), ("local", 255), ("default", 253)];
+pub const TABLES: [(&str, u32); 3] = [("main", MAIN), ("local", 255), ("default", 253)];
 /// Of a rule that names none: before the table `main`, behind what an operator puts first.
-const USUAL_PRIORITY: u32 = 19_400;
+pub const USUAL_PRIORITY: u32 = 19_400;
 const MIXED: &str = "mixes IPv4 and IPv6";
 
 /// What is said of a route or of a rule, in this order.

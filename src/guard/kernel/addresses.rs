@@ -546,7 +546,8 @@ fn request_for(
     Request { kind, flags, body }
 }
 
-fn broadcast_of(ip: Ipv4Addr, prefix: u8) -> Option<Ipv4Addr> {
+/// The broadcast address that every service address has: that of its network, if it has one.
+pub fn broadcast_of(ip: Ipv4Addr, prefix: u8) -> Option<Ipv4Addr> {
     let host_bits = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
     (prefix <= LONGEST_BROADCAST_PREFIX).then(|| Ipv4Addr::from_bits(ip.to_bits() | host_bits))
 }

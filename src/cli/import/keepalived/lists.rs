@@ -1,18 +1,17 @@
 //! The lists of an instance or a sync group: addresses, routes, rules, and what is tracked.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::model::{Address, Instance, Route, SyncGroup, Track, Tracked};
 use super::source::Sources;
 use super::tree::{Statement, each};
 use super::values::interface;
 use crate::cli::import::report::{Fate, Wrong};
+use crate::guard::kernel::addresses::broadcast_of;
 use crate::settings::{is_unicast, shorten};
 
 /// Most addresses, routes or rules of one instance.
 const MAX_ELEMENTS: usize = 256;
-/// An IPv4 network that is longer has no broadcast address.
-const LONGEST_WITH_BROADCAST: u8 = 30;
 /// What is said of an IPv6 address.
 pub const NOTHING_LEAVES: &str =
     "the box sends nothing of its own accord from an IPv6 address that is served";
@@ -225,11 +224,8 @@ fn address(statement: &Statement) -> Result<Address, Wrong> {
 /// Every IPv4 address gets the broadcast address of its network.
 fn broadcast(value: &str, ip: IpAddr, prefix: u8) -> Fate {
     let own = match ip {
-        IpAddr::V4(ip) if prefix <= LONGEST_WITH_BROADCAST => {
-            let host = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            Some(Ipv4Addr::from_bits(ip.to_bits() | host))
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+        IpAddr::V4(ip) => broadcast_of(ip, prefix),
+        IpAddr::V6(_) => None,
     };
     if own.is_some_and(|own| value == "+" || value.parse() == Ok(own)) {
         return Fate::Taken(format!("broadcast {value}: every address has the one of its network"));

@@ -6,12 +6,8 @@ use super::groups::{Vip, is_in};
 use super::lists::network;
 use super::model::Route;
 use crate::cli::import::report::Fate;
+use crate::settings::routes::{TABLES, USUAL_PRIORITY};
 use crate::settings::shorten;
-
-/// What the loader gives a rule that names no priority.
-const USUAL_PRIORITY: u32 = 19_400;
-/// Tables that have names here too.
-const TABLES: [&str; 3] = ["main", "local", "default"];
 
 /// A route or a rule that can be written.
 pub struct Converted {
@@ -109,7 +105,7 @@ fn untracked() -> Fate {
 
 /// A table as it can be written: other names stand in a file of this box.
 fn table_of(name: &str) -> Result<&str, String> {
-    if TABLES.contains(&name) || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if TABLES.iter().any(|(known, _)| *known == name) || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(name);
     }
     Err(format!(
