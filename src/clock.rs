@@ -1,8 +1,8 @@
 //! The clock of the binary: monotonic, and running on while the box sleeps. Beside it the clock of day, by
 //! which nothing is decided.
 
-use crosswire::time::Instant;
-use nix::time::{ClockId, clock_gettime};
+use crosswire::time::{Instant, Span};
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 /// Now on `CLOCK_BOOTTIME` (Linux 2.6.39 and later), in microseconds since the boot of the box.
 ///
@@ -16,6 +16,14 @@ pub fn now() -> Instant {
         let nanoseconds = u32::try_from(t.tv_nsec()).unwrap_or(0);
         Instant::from_us(seconds * 1_000_000 + u64::from(nanoseconds / 1_000))
     })
+}
+
+/// How late the kernel's timers may fire: its tick where it has no timers of high resolution, else nothing
+/// (`clock_getres(2)`).
+pub fn tick() -> Span {
+    let resolution = clock_getres(ClockId::CLOCK_MONOTONIC).ok();
+    let nanoseconds = resolution.and_then(|t| u32::try_from(t.tv_nsec()).ok()).unwrap_or(0);
+    Span::from_us(u64::from(nanoseconds / 1_000))
 }
 
 /// The clock of day, seconds since 1970; 0 where the kernel gives none that we can read: after 2038 on a

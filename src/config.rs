@@ -25,8 +25,8 @@ pub const MAX_DEAD_AFTER_INTERVALS: u64 = 100;
 pub const MAX_DEAD_AFTER: Span = Span::from_ms(16_383);
 /// Longest interval, for the same reason.
 pub const MAX_INTERVAL: Span = Span::from_ms(5_000);
-/// Shortest interval that a Pentium and a scheduler tick of 10 ms can keep.
-pub const MIN_INTERVAL: Span = Span::from_ms(20);
+/// Shortest interval: one tick of the slowest scheduler that is in use (100 Hz).
+pub const MIN_INTERVAL: Span = Span::from_ms(10);
 
 /// When beats leave on a path, and when their absence means something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,6 +37,16 @@ pub struct PathTiming {
     pub late_after: Span,
     /// Without a beat for this long the path is silent.
     pub dead_after: Span,
+}
+
+impl PathTiming {
+    /// The shortest late_after and dead_after for this interval with which a node that is not heard hears so
+    /// in time ([`timing::path_margin`](crate::quorum::timing::path_margin)), and a power loss that the modem
+    /// lines show needs no more than late_after
+    /// ([`timing::is_haste_in_time`](crate::quorum::timing::is_haste_in_time)): 2.5 and 5 intervals.
+    pub const fn shortest(interval: Span) -> Self {
+        Self { interval, late_after: interval.fraction(5, 2), dead_after: interval.fraction(5, 1) }
+    }
 }
 
 /// One path.

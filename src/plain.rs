@@ -16,8 +16,17 @@ pub fn line(text: &str, max: usize) -> String {
 }
 
 /// A hardware address.
-pub fn mac(m: [u8; 6]) -> String {
-    format!("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
+pub fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| hex(&[byte])).join(":")
+}
+
+/// Two hexadecimal digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(2 * bytes.len());
+    for half in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        out.extend(char::from_digit(u32::from(half), 16));
+    }
+    out
 }
 
 /// One character, or its replacement.

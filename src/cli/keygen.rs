@@ -1,6 +1,5 @@
 //! `crosswire keygen`: the shared secret of the pair, made on one node and copied to the other.
 
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::option::{flag, operand, option, options};
 use crate::gather::Gather;
 use crate::operator::exit::{Exit, complain};
+use crate::plain;
 use crosswire::frame::Key;
 
 use crate::settings::{KeyFile, MAX_KEY_FILE_BYTES, MAX_KEY_ID};
@@ -153,12 +153,7 @@ fn fresh_line(id: u8) -> Result<String, Failure> {
     getrandom::fill(&mut bytes).map_err(|error| {
         Failure::refused(format!("the kernel gives no random numbers ({error}); try again later"))
     })?;
-    let mut line = format!("{id} ");
-    for byte in bytes {
-        // writing into a string cannot fail
-        let _ = write!(line, "{byte:02x}");
-    }
-    Ok(line)
+    Ok(format!("{id} {}", plain::hex(&bytes)))
 }
 
 /// Writes a file that was not there, readable by its owner alone, and leaves nothing behind if that fails.

@@ -11,6 +11,7 @@ use crosswire::vote::keys::{WitnessKey, secret_of};
 
 use super::keygen::{self, DEFAULT_KEY_FILE, KeygenOptions};
 use crate::operator::exit::{Exit, complain, complain_of};
+use crate::plain;
 use crate::settings::{KeyFile, Settings};
 
 /// `crosswire keygen`, for the pair or for its witness.
@@ -67,20 +68,10 @@ fn lines(pair: &str, keys: &[Key]) -> (String, String) {
     for key in keys {
         let secret = secret_of(pair, key);
         // Writing into a string cannot fail.
-        let _ = write!(text, "{} ", key.id);
-        push_hex(&mut text, &secret);
-        let _ = write!(names, "  key {}: ", key.id);
-        push_hex(&mut names, &WitnessKey::new(&secret).name());
+        let _ = writeln!(text, "{} {}", key.id, plain::hex(&secret));
+        let _ = writeln!(names, "  key {}: {}", key.id, plain::hex(&WitnessKey::new(&secret).name()));
     }
     (text, names)
-}
-
-/// Ends a line with these bytes.
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
 }
 
 fn tell(file: &Path, pair: &str, names: &str, out: &mut impl Write) -> io::Result<()> {

@@ -24,6 +24,7 @@ use super::testimony::is_seen;
 use super::words;
 use crate::clock;
 use crate::gather::Gather;
+use crate::plain;
 use crate::tty::lines;
 
 /// Grows when a key goes or changes its meaning. New keys leave it alone.
@@ -230,7 +231,7 @@ pub fn text(report: &Report, reason: &Reason) -> String {
         node: me,
         peer_node: peer,
         up_ms: node.up.as_ms(),
-        incarnation: node.incarnation.iter().map(|byte| format!("{byte:02x}")).collect(),
+        incarnation: plain::hex(&node.incarnation),
         verdict: words::verdict(node.verdict),
         jeopardy: node.jeopardy.is_some(),
         configurations_differ: node.is_digest_different,

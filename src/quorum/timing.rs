@@ -7,7 +7,7 @@
 
 use heapless::Vec;
 
-use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, PathTiming, Policy, SafetyRule};
+use crate::config::{GroupPolicy, MAX_GROUPS, MAX_PATHS, MIN_INTERVAL, PathTiming, Policy, SafetyRule};
 use crate::frame::message::PathReport;
 use crate::pair::Mechanisms;
 use crate::time::Span;
@@ -177,6 +177,14 @@ pub fn line_load_permille(beat: Span, interval: Span) -> u64 {
     beat.as_us().saturating_mul(1_000).div_ceil(interval.as_us().max(1))
 }
 
+/// The fastest times that a path carries: the shortest interval of which a `beat` fills no more than
+/// [`MAX_LINE_LOAD_PERMILLE`]. It is an even number of milliseconds, so that the other two are whole ones.
+/// Whether the boxes keep it is another question.
+pub fn fastest(beat: Span) -> PathTiming {
+    let half_ms = beat.fraction(500, MAX_LINE_LOAD_PERMILLE).as_us().div_ceil(1_000);
+    PathTiming::shortest(MIN_INTERVAL.max(Span::from_ms(half_ms.saturating_mul(2))))
+}
+
 /// When the addresses of an active node that is no longer heard are gone, reckoned from its last beat that
 /// was heard.
 ///
@@ -293,6 +301,8 @@ pub struct Proof {
     pub lifetime_bound: Span,
     /// How often held addresses are renewed.
     pub renewal_every: Span,
+    /// The [`fastest`] times that all paths carry.
+    pub fastest: PathTiming,
     /// In the order of [`Policy::paths`].
     pub paths: Vec<PathProof, MAX_PATHS>,
     /// In the order of [`Policy::groups`].
@@ -326,6 +336,7 @@ impl Proof {
             margin: Margin::between(released, takeover),
             lifetime_bound: lifetime_bound(slowest.dead_after, policy.lease),
             renewal_every: renewal_every(policy),
+            fastest: fastest(longest_beat),
             paths: path_proofs(policy, beats),
             groups: policy.groups.iter().map(|g| group_proof(policy, g, armed)).collect(),
         }

@@ -67,6 +67,25 @@ fn the_reference_pair_adds_up() {
     assert_eq!(proof.slowest_release(), MS(60_500));
 }
 
+/// Beats of every length: the times are whole milliseconds, the line is at most half full, and both margins
+/// are kept.
+#[test]
+fn the_fastest_times_are_safe_on_every_line() {
+    let of_line = |bytes, baud| fastest(line_time(bytes, baud));
+    let ms = |timing: PathTiming| [timing.interval, timing.late_after, timing.dead_after].map(Span::as_ms);
+    assert_eq!(ms(fastest(Span::ZERO)), [10, 25, 50]);
+    assert_eq!(ms(of_line(34, 115_200)), [10, 25, 50]);
+    assert_eq!(ms(of_line(70, 115_200)), [14, 35, 70]);
+    assert_eq!(ms(of_line(34, 19_200)), [36, 90, 180]);
+    for beat in (0..400_000).step_by(997).map(Span::from_us) {
+        let timing = fastest(beat);
+        assert!([timing.late_after, timing.dead_after].iter().all(|span| span.as_us() % 1_000 == 0));
+        assert!(line_load_permille(beat, timing.interval) <= MAX_LINE_LOAD_PERMILLE, "{beat:?}");
+        assert!(path_margin(timing, beat).is_safe(), "{beat:?}");
+        assert!(is_haste_in_time(&policy(&[(PathKind::Serial, ms(timing))], 1, &[])), "{beat:?}");
+    }
+}
+
 #[test]
 fn every_preset_is_safe_on_a_line_that_it_fills_to_the_limit() {
     for speed in [Speed::Gentle, Speed::Normal, Speed::Fast] {

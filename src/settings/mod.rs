@@ -39,6 +39,8 @@ use crosswire::pair::{PathId, Side};
 use crosswire::quorum::timing::{GroupProof, Proof, line_time, watchdog_bound};
 use crosswire::time::Span;
 
+use crate::gather::Gather;
+
 pub use difference::{AppliedBy, changes};
 pub use error::ConfigError;
 #[cfg(feature = "import")]
@@ -189,13 +191,13 @@ impl Settings {
     /// Interfaces, serial ports and scripts that this box lacks right now. `check` fails on them; `run`
     /// starts all the same, since network cards and USB adapters come late.
     pub fn absent(&self) -> Vec<ConfigError> {
-        self.needs.iter().filter_map(needs::Need::lack).collect()
+        self.needs.iter().filter_map(needs::Need::lack).gather()
     }
 
     /// The part of [`Settings::absent`] that no waiting mends: the box has something else in its place, or a
     /// device that cannot be a port of ours. `run` does not start then.
     pub fn contradicted(&self) -> Vec<ConfigError> {
-        self.needs.iter().filter_map(needs::Need::contradiction).collect()
+        self.needs.iter().filter_map(needs::Need::contradiction).gather()
     }
 
     /// How long one beat occupies each path, in the order of the paths; nothing on a LAN.
@@ -206,7 +208,7 @@ impl Settings {
             PathDevice::Serial { baud, .. } => line_time(bytes, baud),
             PathDevice::Lan { .. } => Span::ZERO,
         };
-        self.paths.iter().map(beat).collect()
+        self.paths.iter().map(beat).gather()
     }
 
     /// What both nodes must agree on, for the peer's operator: the checksum, then what it is over, a fact a
@@ -232,7 +234,7 @@ impl Settings {
             let idle = figures.takeover.max(proof.lifetime_bound) + proof.detection + fenced;
             [idle, idle + group.longest_move()]
         };
-        groups.map(bound).collect()
+        groups.map(bound).gather()
     }
 
     /// The longest time from the last beat of a hung box until the watchdog has reset it; zero without one.

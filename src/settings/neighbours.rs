@@ -168,7 +168,7 @@ fn resolved<'a>(arp: &'a str, interface: &'a str) -> impl Iterator<Item = (IpAdd
 /// Another interface of this box in the same LAN, by its addresses or as a macvlan, that answers ARP for
 /// every address of the box.
 pub fn answers_beside(interface: &str) -> Option<String> {
-    let all: Vec<InterfaceAddress> = getifaddrs().map(Iterator::collect).unwrap_or_default();
+    let all: Vec<InterfaceAddress> = getifaddrs().map(Gather::gather).unwrap_or_default();
     let of = |name: &str| all.iter().filter(|one| device_of(one) == name).filter_map(network_of).gather();
     let here = of(interface);
     let is_beside = |name: &str| {

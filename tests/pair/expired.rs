@@ -35,8 +35,8 @@ fn stop_all(scene: &mut Scene) {
 }
 
 /// A pair on a cable with all lines, which both nodes believe.
-fn with_lines() -> Scene {
-    let scene = Scene::serving_with(Setup { lines: Some(Wiring::Full), ..Setup::default() });
+pub fn with_lines(setup: Setup) -> Scene {
+    let scene = Scene::serving_with(Setup { lines: Some(Wiring::Full), ..setup });
     for (side, reading) in [(Side::A, "running"), (Side::B, "running and holding")] {
         scene.expect_soon("lines that are believed", PATIENCE, |scene| {
             scene.status(side)["paths"][0]["lines"] == reading
@@ -63,7 +63,7 @@ fn a_killed_guard_costs_what_its_kernel_needs_and_no_more() {
 #[test]
 fn a_daemon_that_stands_still_behind_a_full_cable_is_seen_to_have_let_go() {
     testing::in_fair_lab(|| {
-        let mut scene = with_lines();
+        let mut scene = with_lines(Setup::default());
         let stopped = now();
         stop_all(&mut scene);
         let gap = gap_after(&scene);
@@ -123,18 +123,18 @@ fn what_is_taken_away_by_hand_beside_a_peer_comes_back() {
 #[test]
 #[ignore = "prints figures; takes two minutes"]
 fn medians_of_ten() {
-    type Loss = (&'static str, fn() -> Scene, fn(&mut Scene));
+    type Loss = (&'static str, fn(Setup) -> Scene, fn(&mut Scene));
     let lost: [Loss; 4] = [
-        ("killed guard", Scene::serving, kill_guard),
+        ("killed guard", Scene::serving_with, kill_guard),
         ("killed guard, full cable", with_lines, kill_guard),
-        ("both stopped", Scene::serving, stop_all),
+        ("both stopped", Scene::serving_with, stop_all),
         ("both stopped, full cable", with_lines, stop_all),
     ];
     for (what, scene, lose) in lost {
         let gaps = Mutex::new(Vec::new());
         for _ in 0..10 {
             testing::in_fair_lab(|| {
-                let mut scene = scene();
+                let mut scene = scene(Setup::default());
                 thread::sleep(ms(500));
                 lose(&mut scene);
                 let gap = gap_after(&scene);

@@ -27,6 +27,7 @@ mod erring;
 mod exit_codes;
 mod expired;
 mod families;
+mod fastest;
 mod floods;
 mod frozen;
 mod howto;

@@ -17,7 +17,7 @@ use crate::lab::setup::{GROUP, PREFIX, Setup, VIP};
 use crate::lab::testing::{self, has_tools};
 use crate::scene::{PATIENCE, Scene, at_most, unwrapped};
 
-const KEEPALIVED: &str = "/usr/sbin/keepalived";
+pub const KEEPALIVED: &str = "/usr/sbin/keepalived";
 /// In the group of the shadow alone: whoever sees it on a box has caught the shadow acting.
 const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 101));
 const BOTH: [Side; 2] = [Side::A, Side::B];
@@ -36,13 +36,14 @@ fn setup(directory: &Path) -> Setup {
     }
 }
 
-/// Starts keepalived on a node, to serve the address if its priority is the highest that is heard.
-fn start_keepalived(scene: &Scene, side: Side) {
+/// Starts keepalived on a node, with adverts so often in seconds, to serve the address if its priority is the
+/// highest that is heard.
+pub fn start_keepalived(scene: &Scene, side: Side, advert_int: &str) {
     let directory = scene.directory(side);
     let priority = if side == Side::A { 150 } else { 100 };
     let text = format!(
         "global_defs {{\n vrrp_version 3\n}}\nvrrp_instance lab {{\n state BACKUP\n interface eth0\n \
-         virtual_router_id 77\n priority {priority}\n advert_int 0.2\n \
+         virtual_router_id 77\n priority {priority}\n advert_int {advert_int}\n \
          virtual_ipaddress {{\n {VIP}/{PREFIX} dev eth0\n }}\n}}\n"
     );
     let file = directory.join("keepalived.conf");
@@ -94,7 +95,7 @@ fn a_shadow_beside_keepalived_says_what_it_would_do_and_does_nothing() {
         // So that an announcement of anybody's is seen.
         let listen = || fs::write("/proc/sys/net/ipv4/conf/eth0/arp_accept", "1");
         scene.client().run_in(listen).expect("the client's namespace").expect("it takes announcements");
-        BOTH.into_iter().for_each(|side| start_keepalived(&scene, side));
+        BOTH.into_iter().for_each(|side| start_keepalived(&scene, side, "0.2"));
         scene.wait_for(Wanted::Only(Side::A), PATIENCE).expect("its master serves");
         let before = BOTH.map(|side| promotes(&scene, side));
         // What a run left that served before keepalived came.

@@ -143,6 +143,12 @@ fn row_35_every_processor_hogged_fast() {
     testing::in_long_fair_lab(hangs_after(), || watch_starved("fast", fast()));
 }
 
+/// The same with the fastest times.
+#[test]
+fn row_35_every_processor_hogged_fastest() {
+    testing::in_long_fair_lab(hangs_after(), || watch_starved("fastest", Setup::fastest()));
+}
+
 /// The same with the preset `normal`.
 #[test]
 fn row_35_every_processor_hogged_normal() {

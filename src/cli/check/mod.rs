@@ -25,10 +25,11 @@ pub use groups::is_mounting;
 
 use self::survey::OK;
 use super::option::{flag, option, options};
+use crate::clock;
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::words;
-use crate::settings::{ConfigError, KeyFile, Settings};
+use crate::settings::{ConfigError, KeyFile, Settings, exact};
 
 options! {
     /// Check the configuration and this box, and print the timing proof
@@ -133,6 +134,14 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
     boot::write_doubly_started(&settings, &mut note);
     for warning in lans::twins(&settings).into_iter().chain(words::answering_beside(&settings.interfaces)) {
         let _ = writeln!(note, "\nWARNING [lan]: {warning}");
+    }
+    let (policy, tick) = (&settings.policy, clock::tick());
+    if proof::is_late_by_ticks(policy.interval(), policy.shortest_late_after(), tick) {
+        let _ = writeln!(
+            note,
+            "\nWARNING [tick]: late_after is too short for timers with ticks of {}",
+            exact(tick)
+        );
     }
     let _ = secrets::write_programs(&settings, &mut note);
     let mut problems = settings.absent();

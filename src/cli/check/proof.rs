@@ -57,7 +57,14 @@ pub(super) fn write_paths(settings: &Settings, proof: &Proof, out: &mut String) 
                 at once."
         )?;
     }
-    Ok(())
+    line(out, proof.fastest.interval, "is the shortest interval that they carry, with")?;
+    line(out, proof.fastest.late_after, "late_after and")?;
+    line(out, proof.fastest.dead_after, "dead_after, on boxes that are never late for as long")
+}
+
+/// Timers that fire up to a `tick` late keep beats apart by so much more, at the sender and at the receiver.
+pub(super) fn is_late_by_ticks(interval: Span, late_after: Span, tick: Span) -> bool {
+    interval + tick + tick > late_after
 }
 
 fn has_group_on(settings: &Settings, interface: &str) -> bool {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::proof::keeps_for_ever;
+use super::proof::{is_late_by_ticks, keeps_for_ever};
 use super::*;
 
 /// A pair for which this box has everything: the loopback interface and a pseudo-terminal will do.
@@ -32,6 +32,9 @@ DIR/crosswire.toml: pair gateway, this is gw1, its peer is gw2.
 Paths
   serial  TTY at 19200 baud: 69 bytes every 250 ms, 14.4 % of the line
   lan     lo, 127.0.0.1 to 127.0.0.2, UDP port 694: a beat every 250 ms
+       72 ms  is the shortest interval that they carry, with
+      180 ms  late_after and
+      360 ms  dead_after, on boxes that are never late for as long
 
 If gw2 falls silent, counted from its last beat
       750 ms  every path is late: a warning, and the probe for its addresses starts
@@ -102,6 +105,20 @@ fn kernels_that_keep_addresses_for_ever_are_known_by_their_release() {
         ("", false),
     ] {
         assert_eq!(keeps_for_ever(release), keeps, "{release}");
+    }
+}
+
+#[test]
+fn timers_that_fire_by_ticks_are_too_slow_for_short_times() {
+    for (interval_ms, late_after_ms, tick_ms, is_late) in [
+        (50, 150, 0, false),
+        (50, 150, 10, false),
+        (10, 25, 4, false),
+        (10, 25, 10, true),
+        (10, 25, 0, false),
+    ] {
+        let [interval, late_after, tick] = [interval_ms, late_after_ms, tick_ms].map(Span::from_ms);
+        assert_eq!(is_late_by_ticks(interval, late_after, tick), is_late, "{interval_ms} ms, {tick_ms} ms");
     }
 }
 

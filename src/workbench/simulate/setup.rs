@@ -1,7 +1,8 @@
 //! What a simulated pair is made of: its policy, its lines, its clocks.
 
 use crosswire::config::{
-    CARRIER_DELAY, Failback, GroupPolicy, InJeopardy, PathPolicy, PathTiming, Policy, SafetyRule, Speed,
+    CARRIER_DELAY, Failback, GroupPolicy, InJeopardy, MIN_INTERVAL, PathPolicy, PathTiming, Policy,
+    SafetyRule, Speed,
 };
 use crosswire::custody::{Plan, ScriptPlans};
 use crosswire::pair::{GroupId, PathKind, Side};
@@ -121,9 +122,10 @@ impl Setup {
     /// Any pair that the loader would accept.
     pub fn random(chance: &mut Chance) -> Self {
         let reference = Self::reference().policy.paths[0].timing;
-        let (timing, lease_s, bauds): (_, _, &[u32]) = match chance.below(4) {
-            0 | 1 => (reference, 1, &[19_200, 38_400, 115_200]),
-            2 => (Speed::Fast.timing(), 1, &[57_600, 115_200]),
+        let (timing, lease_s, bauds): (_, _, &[u32]) = match chance.below(9) {
+            0..4 => (reference, 1, &[19_200, 38_400, 115_200]),
+            4 | 5 => (Speed::Fast.timing(), 1, &[57_600, 115_200]),
+            6 => (PathTiming::shortest(MIN_INTERVAL), 1, &[115_200]),
             _ => (Speed::Normal.timing(), 3, &[9_600, 19_200]),
         };
         let kinds: &[PathKind] = match chance.below(6) {
