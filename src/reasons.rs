@@ -68,7 +68,7 @@ pub enum ReleaseReason {
     PeerWants,
     /// The operator wants this node to hold nothing.
     Standby,
-    /// An interface of the group has no carrier and the peer is better off.
+    /// An interface of the group has no carrier, and the peer's have.
     WorseOff,
     /// An interface of the group has no carrier and nobody acknowledged us in time.
     NoCarrier,
@@ -95,6 +95,8 @@ pub enum ReleaseReason {
     /// By the time the scripts before its addresses ran, the group might no longer be taken, or they took too
     /// long.
     Overtaken,
+    /// The peer sees more witnesses.
+    Outseen,
 }
 
 impl ReleaseReason {
@@ -113,7 +115,8 @@ impl ReleaseReason {
             | Self::ScriptFailed
             | Self::AddressRefused
             | Self::AddressGone
-            | Self::Overtaken => true,
+            | Self::Overtaken
+            | Self::Outseen => true,
         }
     }
 }

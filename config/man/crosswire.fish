@@ -81,7 +81,7 @@ complete -c crosswire -n '__fish_seen_subcommand_from witness' -l keys -r -F -d 
 complete -c crosswire -n '__fish_seen_subcommand_from witness' -l listen -x -d 'Address to be asked at (default: all addresses of the box, UDP port 1694)'
 complete -c crosswire -n '__fish_seen_subcommand_from witness' -l run-dir -r -F -d 'Where the pid file goes'
 complete -c crosswire -n '__fish_seen_subcommand_from witness' -l foreground -d 'Stay in the foreground and log to stderr too (under systemd to stderr alone)'
-complete -c crosswire -n '__fish_seen_subcommand_from witness' -l check -d 'Only say what is wrong with the keys, if anything'
+complete -c crosswire -n '__fish_seen_subcommand_from witness' -l check -d 'Only say how many pairs have keys, or what is wrong with them'
 complete -c crosswire -n '__fish_seen_subcommand_from import' -l to -r -F -d 'Where crosswire.toml and key are written; what is there already stays'
 complete -c crosswire -n '__fish_seen_subcommand_from import' -l addresses -x -d 'The nodes\' own addresses, where the files and /etc/hosts do not say them; one for each LAN'
 complete -c crosswire -n '__fish_seen_subcommand_from import' -l peer -r -F -d 'The other node\'s keepalived.conf'

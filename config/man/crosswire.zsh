@@ -84,7 +84,7 @@ peer)
     _arguments \
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--cable[Ask over the cable alone, where nobody else can read along]' \
-        ':WHAT: ' \
+        ':status|why|log: ' \
         '--help[Prints help information]'
     ;;
 handover)
@@ -133,7 +133,7 @@ maintenance)
         '--run-dir=[Where the daemon'\''s control socket is]:DIR:_files' \
         '--for=[When it ends by itself, as in 90m]:TIME: ' \
         '--reason=[Why, for the log]:TEXT: ' \
-        ':WHAT: ' \
+        ':on|off: ' \
         '--help[Prints help information]'
     ;;
 reload)
@@ -161,7 +161,7 @@ witness)
         '--listen=[Address to be asked at (default\: all addresses of the box, UDP port 1694)]:ADDR:PORT: ' \
         '--run-dir=[Where the pid file goes]:DIR:_files' \
         '--foreground[Stay in the foreground and log to stderr too (under systemd to stderr alone)]' \
-        '--check[Only say what is wrong with the keys, if anything]' \
+        '--check[Only say how many pairs have keys, or what is wrong with them]' \
         '--help[Prints help information]'
     ;;
 import)

@@ -82,7 +82,10 @@ fn tell(file: &Path, pair: &str, names: &str, out: &mut impl Write) -> io::Resul
     )?;
     writeln!(out, "Take it to the witness, and nowhere else, and have it read its keys:")?;
     writeln!(out, "  scp -p {file} WITNESS:/etc/crosswire/witness-keys/{pair}")?;
-    writeln!(out, "  ssh WITNESS /etc/init.d/crosswire-witness reload")?;
+    writeln!(
+        out,
+        "  ssh WITNESS /etc/init.d/crosswire-witness reload     (start, where it does not run yet)"
+    )?;
     writeln!(out, "After `crosswire keygen --rotate` make it anew, before a node sends with the new key.")
 }
 

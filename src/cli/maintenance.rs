@@ -24,7 +24,7 @@ options! {
         /// Why, for the log
         reason: Option<String> = option("--reason", "TEXT"),
         /// on or off
-        what: String = operand("WHAT"),
+        what: String = operand("on|off"),
     }
 }
 

@@ -104,18 +104,23 @@ static COMMANDS: &[Command] = &[
     command!(man::ManOptions, |options, out| man::run(options, specs(), out).into()),
 ];
 
-/// Whether a build with other features has this command.
-fn is_left_out(name: &str) -> bool {
-    match name {
-        "import" => !cfg!(feature = "import"),
-        "cable-test" => !cfg!(feature = "cable-test"),
-        "drill" => !cfg!(feature = "drill"),
-        "upgrade" => !cfg!(feature = "upgrade"),
-        "witness" => !cfg!(feature = "witness"),
-        "demo" | "simulate" | "man" => !cfg!(feature = "workbench"),
-        _ => false,
-    }
+/// What makes a build that has this command, if this one has not.
+fn left_out(name: &str) -> Option<&'static str> {
+    let is_here = match name {
+        "import" => cfg!(feature = "import"),
+        "cable-test" => cfg!(feature = "cable-test"),
+        "drill" => cfg!(feature = "drill"),
+        "upgrade" => cfg!(feature = "upgrade"),
+        "witness" => cfg!(feature = "witness"),
+        "demo" | "simulate" | "man" if cfg!(feature = "workbench") => true,
+        "demo" | "simulate" | "man" => return Some("cargo build --release"),
+        _ => true,
+    };
+    (!is_here).then_some(FULL_BUILD)
 }
+
+/// What makes a build for a box with all that a box can use.
+pub const FULL_BUILD: &str = "config/build-static.sh --full";
 
 /// The tables of all commands.
 fn specs() -> impl Iterator<Item = &'static Spec> + Clone {
@@ -152,8 +157,8 @@ fn done(arguments: &[OsString]) -> Result<ExitCode, String> {
         Some((command, more)) if is_help => (command, more),
         _ => (first, rest),
     };
-    if let Some(name) = first.to_str().filter(|name| is_left_out(name)) {
-        return Err(format!("`{name}` is not in this build: that of `cargo build --release` has it"));
+    if let Some(build) = first.to_str().and_then(left_out) {
+        return Err(format!("`{}` is not in this build: that of `{build}` has it", first.display()));
     }
     let command = &COMMANDS[parse::command(specs(), first)?];
     if is_help {

@@ -21,7 +21,7 @@ options! {
         /// Ask over the cable alone, where nobody else can read along
         cable: bool = flag("--cable"),
         /// status, why or log
-        what: String = operand("WHAT"),
+        what: String = operand("status|why|log"),
     }
 }
 

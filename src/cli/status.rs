@@ -44,6 +44,10 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
+    if options.watch && (options.json || options.nagios || options.prometheus || options.html.is_some()) {
+        let what = "crosswire: status: --watch shows a screen and no other form";
+        return complain(Exit::Usage, options.json, &what).into();
+    }
     if options.watch {
         status_watch::run(|| shown(options), out);
         return Exit::Done.into();
@@ -75,8 +79,7 @@ pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
                 metrics::text(&report)
             }
             #[cfg(not(feature = "metrics"))]
-            return complain(Exit::Usage, false, &"crosswire: this build has no --prometheus; see --json")
-                .into();
+            return not_here("--prometheus").into();
         }
         StatusOptions { quiet: true, .. } if reason.exit == Exit::Done => String::new(),
         StatusOptions { quiet: true, .. } => format!("{}\n", reason.sentence(&report)),
@@ -104,7 +107,14 @@ fn write_page(file: &Path, report: &Result<Box<Report>, (Exit, String)>) -> Exit
 
 #[cfg(not(feature = "picture"))]
 fn write_page(_: &Path, _: &Result<Box<Report>, (Exit, String)>) -> Exit {
-    complain(Exit::Usage, false, &"crosswire: this build makes no page; see --json")
+    not_here("--html")
+}
+
+/// Only a build with everything has that.
+#[cfg(not(all(feature = "metrics", feature = "picture")))]
+fn not_here(flag: &str) -> Exit {
+    let what = format_args!("crosswire: {flag} is not in this build: that of `{}` has it", super::FULL_BUILD);
+    complain(Exit::Usage, false, &what)
 }
 
 /// The daemon's status, or why there is none.

@@ -91,7 +91,10 @@ fn remember(
         None => Memory::default(),
     };
     if let (Some(path), None) = (&options.journal, &memory.last_run) {
-        return Err(format!("{}: no journal of this version can be read there", path.display()));
+        return Err(format!(
+            "{}: is no journal that this version can read; name a file like PAIR.NODE.journal.0",
+            path.display()
+        ));
     }
     let is_told = told.is_some();
     let Some(mut history) = told.or_else(|| memory.last_run.take().map(Box::new)) else { return Ok(None) };

@@ -247,7 +247,7 @@ const CASES: [Case; 30] = [
         5,
         "nobody_serves",
         "PERHAPS NOBODY SERVES gateway: no path hears gw2, and too few testify for that to prove anything \
-        (in_jeopardy = \"hold\")",
+        (in_jeopardy = \"hold\"); if you have seen that gw2 is off, say `takeover GROUP --peer-is-off`",
     ),
     (
         Role::Backup,

@@ -78,6 +78,7 @@ pub const fn release(reason: ReleaseReason) -> &'static str {
         ReleaseReason::AddressRefused => "address_refused",
         ReleaseReason::AddressGone => "address_gone",
         ReleaseReason::Overtaken => "overtaken",
+        ReleaseReason::Outseen => "outseen",
     }
 }
 

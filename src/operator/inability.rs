@@ -114,21 +114,20 @@ pub fn fault_words(report: &Report, index: usize, fault: Fault) -> String {
     words::fault(fault, report.scripts(index), report.end(index))
 }
 
-/// Why this node does not take a group, and what people may do. Only a silent witness leaves it to them who
-/// serves: one that answers may have granted it to the peer.
+/// Why this node does not take a group, and what people may do. A witness leaves it to them who serves only
+/// while it is silent: one that answers may have granted it to the peer.
 pub fn blocked(report: &Report, block: Block) -> String {
     let [me, peer] = report.names();
     let what = words::block(block, peer);
-    if block != Block::NotGranted {
-        return what;
+    let by_force = format!("; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`");
+    match block {
+        Block::NotGranted => {}
+        Block::Jeopardy => return format!("{what}{by_force}"),
+        _ => return what,
     }
     let cut = cut_off(report, |neighbours| Some(neighbours.state));
     let cut = cut.map(|cut| format!("{me} is cut off: {cut}; ")).unwrap_or_default();
-    let then = if is_witness_silent(report) {
-        format!("; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`")
-    } else {
-        String::new()
-    };
+    let then = if is_witness_silent(report) { by_force } else { String::new() };
     format!("{cut}{what}{then}")
 }
 

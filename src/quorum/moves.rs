@@ -13,7 +13,6 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
         return None;
     }
     let is_offer_unused = !s.clock.is_past(s.clock.offer_unused_until);
-    let is_worse_off = s.clock.is_past(s.clock.dark_at) || s.clock.is_past(s.clock.outseen_at);
     let reason = match (s.own.standby, s.own.wish) {
         (Standby::Asked | Standby::Forced, _) => Some(ReleaseReason::Standby),
         (Standby::No, Wish::Handover) => Some(ReleaseReason::Handover),
@@ -22,7 +21,8 @@ pub fn hand_over(s: &Situation) -> Option<Decision> {
         (Standby::No, Wish::None) if s.own.is_unfit => Some(ReleaseReason::ScriptFailed),
         (Standby::No, Wish::None) if s.own.is_address_refused => Some(ReleaseReason::AddressRefused),
         (Standby::No, Wish::None) if s.clock.is_past(s.clock.cut_off_at) => Some(ReleaseReason::CutOff),
-        (Standby::No, Wish::None) => is_worse_off.then_some(ReleaseReason::WorseOff),
+        (Standby::No, Wish::None) if s.clock.is_past(s.clock.dark_at) => Some(ReleaseReason::WorseOff),
+        (Standby::No, Wish::None) => s.clock.is_past(s.clock.outseen_at).then_some(ReleaseReason::Outseen),
     };
     let (first, offer) = (ReleaseOrder::ScriptsFirst, s.could_peer_take());
     let may_go = offer || s.own.standby == Standby::Forced;

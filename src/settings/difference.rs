@@ -140,7 +140,7 @@ impl Found {
 
     fn note(&mut self, is_other: bool, what: &str, by: AppliedBy) {
         if is_other {
-            self.0.push(Change { text: format!("{what} has changed"), by });
+            self.0.push(Change { text: format!("{what} changed"), by });
         }
     }
 

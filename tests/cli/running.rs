@@ -85,7 +85,7 @@ fn a_second_run_refuses_and_disturbs_nothing() {
             command.arg("--run-dir").arg(run_dir);
             let Said { code, out, err } = say(command);
             let expected = format!(
-                "crosswire: crosswire already runs for pair lab, node gw1 on this box{process}: stop that \
+                "crosswire: a daemon runs already for pair lab, node gw1 on this box{process}: stop that \
                     one first\n"
             );
             assert_eq!((code, out.as_str(), err), (Some(1), "", expected));

@@ -82,7 +82,7 @@ fn a_witness_that_only_the_backup_sees_moves_the_group_by_cable() {
         lab.set_lan(Side::A, PortRules::silent());
         lab.wait_for(Wanted::Only(Side::B), PATIENCE).expect("gw2 serves");
         assert_no_overlap(&lab);
-        assert!(lab.story().contains("gw2 is better off"), "{}", lab.story());
+        assert!(lab.story().contains("gw2 is better off: it sees more witnesses"), "{}", lab.story());
     });
 }
 

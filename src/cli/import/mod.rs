@@ -352,5 +352,8 @@ fn tell_end(options: &ImportOptions, out: &mut dyn Write) -> io::Result<()> {
         config.display(),
         key.display()
     )?;
+    if options.to != Path::new("/etc/crosswire") {
+        writeln!(out, "Where the key goes to /etc/crosswire/key, take the line `key` out of the first one.")?;
+    }
     writeln!(out, "Then on each: crosswire check --config {}", config.display())
 }

@@ -148,7 +148,6 @@ impl Names {
     }
 
     /// The nodes that were told, in their order.
-    #[cfg(feature = "keepalived")]
     pub fn told_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in &self.told {

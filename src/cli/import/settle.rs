@@ -107,13 +107,19 @@ fn check_repeats(draft: &mut Draft) {
 fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
     let served: Vec<IpAddr> =
         draft.groups.iter().flat_map(|group| &group.addresses).map(|(ip, _)| *ip).collect();
-    let mut all = Vec::new();
+    let (mut all, nodes) = (Vec::new(), draft.nodes.join(" and "));
+    for name in draft.names.clone().told_names() {
+        if let Some(lan) = draft.lans.first().filter(|_| !draft.nodes.iter().any(|node| node == name)) {
+            let what = format!("--addresses names {name}, which is no node: they are {nodes}");
+            draft.fail(lan.place, (what, "write the names as ha.cf has them"));
+        }
+    }
     for (number, lan) in draft.lans.clone().iter().enumerate() {
         let found = draft.names.on_lan(lan, number, &draft.nodes, &served);
         for (node, _) in draft.nodes.clone().iter().zip(&found).filter(|(_, found)| found.is_none()) {
             let what = format!("nothing says which address {node} has on {}", lan.interface);
-            let remedy = "give --addresses NODE=IP,... with one for each node and LAN, in this order, or \
-                import on a node";
+            let remedy = "give --addresses NODE=IP,NODE=IP with these names, once for each LAN in this order, \
+                or import on a node";
             draft.fail(lan.place, (what, remedy));
         }
         all.push(found.into_iter().flatten().collect());

@@ -31,7 +31,7 @@ pub struct Lock {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("crosswire already runs for pair {pair}, node {node} on this box{}: stop that one \
+    #[error("a daemon runs already for pair {pair}, node {node} on this box{}: stop that one \
         first", process(*.pid))]
     AlreadyRuns {
         /// The pair.
@@ -263,7 +263,7 @@ mod tests {
             assert_eq!(
                 error,
                 format!(
-                    "crosswire already runs for pair gateway, node gw1 on this box (process {pid}): stop \
+                    "a daemon runs already for pair gateway, node gw1 on this box (process {pid}): stop \
                         that one first"
                 )
             );

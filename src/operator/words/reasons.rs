@@ -23,7 +23,8 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
         ReleaseReason::Handover => "the operator asked for a handover".to_string(),
         ReleaseReason::PeerWants => format!("{peer} asked for it, by an order there or as its failback"),
         ReleaseReason::Standby => "the operator wants this node in standby".to_string(),
-        ReleaseReason::WorseOff => format!("{peer} is better off: it has carrier, or sees more witnesses"),
+        ReleaseReason::WorseOff => format!("{peer} is better off: an interface of it has no carrier here"),
+        ReleaseReason::Outseen => format!("{peer} is better off: it sees more witnesses"),
         ReleaseReason::NoCarrier => {
             "an interface of it has no carrier, and nobody acknowledged us in time".to_string()
         }
