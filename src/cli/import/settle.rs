@@ -118,8 +118,8 @@ fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
         let found = draft.names.on_lan(lan, number, &draft.nodes, &served);
         for (node, _) in draft.nodes.clone().iter().zip(&found).filter(|(_, found)| found.is_none()) {
             let what = format!("nothing says which address {node} has on {}", lan.interface);
-            let remedy = "give --addresses NODE=IP,NODE=IP with these names, once for each LAN in this order, \
-                or import on a node";
+            let remedy = "give --addresses NODE=IP,NODE=IP with these names, once for each LAN in this \
+                order, or import on a node";
             draft.fail(lan.place, (what, remedy));
         }
         all.push(found.into_iter().flatten().collect());
