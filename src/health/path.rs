@@ -21,7 +21,8 @@ pub enum PathState {
     Late,
     /// dead_after passed.
     Silent,
-    /// Silent, and another path heard the peer after this one had fallen silent: the fault is the path's own.
+    /// Silent, and another path heard the peer after this one had fallen silent, or never showed it at all:
+    /// the fault is the path's own. It stays so until it hears the peer, however often it is opened again.
     Broken,
     /// Bytes arrive, none of them frames (serial).
     Noisy,
@@ -81,6 +82,9 @@ pub struct Detector {
     peers_dead_after: Span,
     /// The times by which silence is judged: see [`Detector::dead_after`].
     agreed: PathTiming,
+    /// Since when it might have shown the peer, if it never has: the start of the agent. Before everything
+    /// else, if an agent before this one has not heard the peer there either.
+    watched_since: Instant,
     /// Since when we have been able to hear; `None` while blind.
     open_since: Option<Instant>,
     /// How long an unproven path stays unproven.
@@ -110,6 +114,7 @@ impl Detector {
             timing,
             peers_dead_after: Span::ZERO,
             agreed: timing,
+            watched_since: now,
             open_since: None,
             patience: cold_start,
             heard_at: None,
@@ -186,12 +191,13 @@ impl Detector {
         self.self_test.succeed(left.unanswered);
         self.note_peers(left.peers_dead_after);
         self.heard_at = if left.is_heard { Some(now) } else { left.heard_at };
+        self.watched_since = Instant::ORIGIN;
         if self.heard_at.is_some() {
             self.patience = self.dead_after();
         }
     }
 
-    /// The path was opened: a fresh window starts.
+    /// The path was opened: a fresh window starts, in which its silence says nothing yet.
     pub fn become_open(&mut self, now: Instant) {
         if self.heard_at.is_some() {
             self.patience = self.dead_after();
@@ -352,6 +358,7 @@ impl Detector {
     /// Everything shifts by a stall of our own.
     pub fn shift(&mut self, gap: Span) {
         self.quality.shift(gap);
+        self.watched_since = self.watched_since + gap;
         let marks = [
             &mut self.open_since,
             &mut self.heard_at,
@@ -373,10 +380,10 @@ impl Detector {
     }
 
     /// If another path heard the peer after this instant, the peer was there while this path should have
-    /// shown it. That holds also for a path that never heard anything, however long it may stay unproven.
+    /// shown it. That it was opened again since mends nothing: who knows what is wrong beyond our own end?
+    /// It holds also for a path that never heard anything, however long it may stay unproven.
     fn outlived_after(&self) -> Instant {
-        let since = self.heard_in_window().or(self.open_since);
-        since.map_or(Instant::NEVER, |at| at + self.dead_after())
+        self.heard_at.unwrap_or(self.watched_since) + self.dead_after()
     }
 
     /// What was heard before the path was last opened says nothing about it now.

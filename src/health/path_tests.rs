@@ -9,7 +9,7 @@ fn at(ms: u64) -> Instant {
 
 /// 250 ms / 750 ms / 1.5 s, cold start 60 s, opened at 0.
 fn detector(kind: PathKind) -> Detector {
-    let mut detector = Detector::new(kind, Speed::Normal.timing(), Span::from_s(60), Instant::ORIGIN);
+    let mut detector = Detector::new(kind, Speed::Normal.timing(), Span::from_s(60), at(0));
     detector.become_open(at(0));
     detector
 }
@@ -50,6 +50,37 @@ fn silence_that_another_path_outlived_is_a_broken_path_until_it_hears_again() {
     );
     path.hear(at(99_000), at(99_000));
     assert_eq!(path.state(at(99_000), Some(at(1_501))), PathState::OnTime);
+}
+
+/// Whatever is done to our own end of it: what is broken may be the other one, or a switch between.
+#[test]
+fn a_broken_path_that_is_opened_again_stays_broken_until_it_hears() {
+    let mut path = detector(PathKind::Lan);
+    path.hear(at(0), at(0));
+    path.become_blind();
+    path.become_open(at(6_000));
+    assert_eq!(path.state(at(7_499), Some(at(6_100))), PathState::Unproven, "its own window");
+    assert_eq!(path.state(at(7_500), Some(at(6_100))), PathState::Broken, "heard elsewhere meanwhile");
+    assert_eq!(path.state(at(7_500), Some(at(1_500))), PathState::Silent, "nobody heard any more");
+    path.hear(at(8_000), at(8_000));
+    assert_eq!(path.state(at(9_500), Some(at(8_100))), PathState::Silent, "proven again");
+}
+
+#[test]
+fn a_path_that_was_dark_from_the_start_is_broken_until_it_hears() {
+    let mut path = Detector::new(PathKind::Lan, Speed::Normal.timing(), Span::from_s(60), at(0));
+    path.become_open(at(90_000));
+    assert_eq!(path.state(at(149_999), Some(at(90_100))), PathState::Unproven);
+    assert_eq!(path.state(at(150_000), Some(at(90_100))), PathState::Broken);
+    assert_eq!(path.state(at(150_000), None), PathState::Silent, "nobody was ever heard");
+}
+
+/// What another agent left says nothing of when its path was first watched.
+#[test]
+fn a_path_that_no_agent_has_heard_is_broken_once_another_has_heard() {
+    let mut path = Detector::new(PathKind::Lan, Speed::Normal.timing(), Span::from_s(60), at(100_000));
+    path.succeed(at(100_000), &PathDeposit { open_since: Some(at(99_000)), ..PathDeposit::default() });
+    assert_eq!(path.state(at(159_000), Some(at(100_100))), PathState::Broken);
 }
 
 #[test]

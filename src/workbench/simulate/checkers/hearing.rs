@@ -348,10 +348,9 @@ impl World {
         let clock = self.boxes[side.index()].clock;
         let local = |at: Option<Instant>| clock.local(at.unwrap_or(hearing.started_at));
         let newest = local(hearing.heard_at);
-        // A path that was opened again gets a fresh window, as if it had been heard then.
+        // That a path was opened again since it was heard mends nothing.
         let testifies = |path: PathId| {
-            let since = hearing.read_at[path.index()].max(hearing.opened_at[path.index()]);
-            newest.since(local(since)) <= self.slower_dead_after(path)
+            newest.since(local(hearing.read_at[path.index()])) <= self.slower_dead_after(path)
         };
         let all: Vec<(PathKind, bool)> =
             self.policy().path_ids().map(|path| (self.kind(path), testifies(path))).collect();
