@@ -1,7 +1,7 @@
 # Made by `crosswire man`.
 complete -c crosswire -f
 complete -c crosswire -n __fish_use_subcommand -a run -d 'Run the daemon'
-complete -c crosswire -n __fish_use_subcommand -a check -d 'Check the configuration and this box, and print the timing proof'
+complete -c crosswire -n __fish_use_subcommand -a check -d 'Check the configuration and this box; -v adds the timing proof'
 complete -c crosswire -n __fish_use_subcommand -a cable-test -d 'Test a null-modem cable, on both ends or facing a daemon in maintenance'
 complete -c crosswire -n __fish_use_subcommand -a status -d 'Show both nodes as the running daemon sees them'
 complete -c crosswire -n __fish_use_subcommand -a why -d 'Tell why this node did what it did, and why it did not'

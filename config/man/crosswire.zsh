@@ -3,7 +3,7 @@
 local -a commands
 commands=(
     'run:Run the daemon'
-    'check:Check the configuration and this box, and print the timing proof'
+    'check:Check the configuration and this box; -v adds the timing proof'
     'cable-test:Test a null-modem cable, on both ends or facing a daemon in maintenance'
     'status:Show both nodes as the running daemon sees them'
     'why:Tell why this node did what it did, and why it did not'

@@ -122,15 +122,16 @@ fn a_gateway_moves_with_both_its_sides() {
 #[test]
 fn copies_are_made_by_the_box_that_stands_by() {
     let recipes = include_str!("../../firmware-notes/recipes.md");
-    assert!(recipes.contains("crosswire status | grep -q 'gw2 backup' && rsync "));
+    assert!(recipes.contains("crosswire status --json | grep -q '\"role\":\"backup\"' && rsync "));
     testing::in_lab(|| {
         let mut scene = Scene::serving();
-        let stands_by =
-            |scene: &Scene, side: Side, words: &str| scene.say(side, &["status"]).text.contains(words);
-        assert!(stands_by(&scene, Side::B, "gw2 backup") && !stands_by(&scene, Side::A, "gw1 backup"));
+        let stands_by = |scene: &Scene, side: Side| {
+            scene.say(side, &["status", "--json"]).text.contains("\"role\":\"backup\"")
+        };
+        assert!(stands_by(&scene, Side::B) && !stands_by(&scene, Side::A));
         scene.power_cut(Side::A).expect("its processes die");
         scene.wait_for_service_by(Side::B);
         scene.expect_service_by(Side::B);
-        assert!(!stands_by(&scene, Side::B, "gw2 backup"));
+        assert!(!stands_by(&scene, Side::B));
     });
 }

@@ -32,7 +32,7 @@ use crate::operator::words;
 use crate::settings::{ConfigError, KeyFile, Settings, exact};
 
 options! {
-    /// Check the configuration and this box, and print the timing proof
+    /// Check the configuration and this box; -v adds the timing proof
     pub struct CheckOptions("check") {
         /// Configuration file
         config: PathBuf = option("--config", "FILE").or("/etc/crosswire/crosswire.toml"),
