@@ -112,9 +112,11 @@ pub struct Neighbourhood {
     own: Vec<Mac>,
     claims: Claims,
     tables: KernelTables,
-    /// By interface, a bit where the peer lives whose hardware address is not known yet: what it says there
-    /// cannot be told from what a third party says.
-    unmet: u32,
+    /// By interface, a bit where the peer has an address of its own. Until its hardware address has become
+    /// known once, what it says there cannot be told from what a third party says.
+    expected: u32,
+    /// By interface, a bit where that has happened, however often the interface came anew since.
+    met: u32,
     /// Who was heard, and was not handed in yet.
     heard: Heard,
     /// When the sockets are read next although nobody was asked.
@@ -132,7 +134,8 @@ impl Neighbourhood {
             own: Vec::new(),
             claims: Claims::new(),
             tables,
-            unmet: 0,
+            expected: 0,
+            met: 0,
             heard: Heard::new(),
             look_at: Instant::ORIGIN,
         }
@@ -160,7 +163,7 @@ impl Neighbourhood {
         let macs = all.map(|all| all.filter_map(|found| found.address?.as_link_addr()?.addr()).gather());
         self.own = macs.unwrap_or_default();
         if let Some(peer) = peer {
-            self.unmet |= bit(interface);
+            self.expected |= bit(interface);
             let known = self.tables.hardware_address(name, peer);
             known.into_iter().for_each(|mac| self.meet_peer(read_at, interface, mac, false));
         }
@@ -176,7 +179,7 @@ impl Neighbourhood {
     /// where we know no address of the peer, it was heard as a third party before. So a lie about a service
     /// address takes a neighbour away there, until it lapses.
     pub fn meet_peer(&mut self, now: Instant, interface: u8, mac: Mac, is_serving: bool) {
-        self.unmet &= !bit(interface);
+        self.met |= bit(interface);
         if mac == [0; 6] || self.own.contains(&mac) {
             return;
         }
@@ -186,6 +189,11 @@ impl Neighbourhood {
         if self.claims.is_peer(interface, mac) {
             self.known.retain(|known| !is_it(known));
         }
+    }
+
+    /// By interface, a bit where the peer cannot be told from third parties yet.
+    fn unmet(&self) -> u32 {
+        self.expected & !self.met
     }
 
     /// The peer lives at this hardware address, as far as is known.
@@ -332,10 +340,11 @@ impl Neighbourhood {
         found.retain(|(interface, said, _)| {
             !self.own.contains(&said.mac) && !self.claims.is_peer(*interface, said.mac)
         });
+        let unmet = self.unmet();
         // Its room is large, and mostly empty: it is not moved.
         for &(interface, ProbeReply { ip, mac, .. }, since) in &found {
             let new = Known::new(now, interface, ip, mac);
-            if self.unmet & bit(interface) != 0 {
+            if unmet & bit(interface) != 0 {
                 self.remember(Known { untold_at: Some(since), ..new });
                 continue;
             }
@@ -343,7 +352,7 @@ impl Neighbourhood {
             self.remember(Known { answered_at, ..new });
             note(&mut self.heard, interface, answered_at.max(Some(since)).unwrap_or(since));
         }
-        for known in self.known.iter_mut().filter(|known| self.unmet & bit(known.interface) == 0) {
+        for known in self.known.iter_mut().filter(|known| unmet & bit(known.interface) == 0) {
             known.untold_at.take().into_iter().for_each(|at| note(&mut self.heard, known.interface, at));
         }
     }

@@ -150,7 +150,7 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
         for is_peer in [false, true] {
             let mut neighbourhood = Neighbourhood::new(KernelTables::default());
             lookout(&mut neighbourhood);
-            neighbourhood.unmet = 1;
+            neighbourhood.expected = 1;
             stranger.run(|| {
                 let sender = Sender::open().expect("a sender");
                 let far = sender.outlet("far").expect("an Ethernet");
@@ -160,6 +160,26 @@ fn who_was_heard_before_the_peer_was_known_counts_once_it_is_known_not_to_be_the
             let mac = neighbourhood.known[0].mac;
             neighbourhood.meet_peer(clock::now(), 0, if is_peer { mac } else { [2; 6] }, false);
             assert_eq!(heard(&mut neighbourhood).is_empty(), is_peer);
+        }
+    });
+}
+
+/// A peer that is dead by then answers nobody, and would stay unmet for ever.
+#[test]
+fn a_peer_that_was_met_stays_met_when_the_interface_comes_anew() {
+    in_namespace(|| {
+        let stranger = Stranger::behind("near");
+        let mut neighbourhood = Neighbourhood::new(KernelTables::default());
+        let dead = Some(IpAddr::from([10, 9, 0, 2]));
+        for (is_met, count) in [(false, 0), (true, 1), (true, 1)] {
+            if is_met {
+                neighbourhood.meet_peer(clock::now(), 0, [2; 6], false);
+            }
+            let Listener { socket, mac } = Listener::open("near", Hears::AnyArp, &[]).expect("a socket");
+            neighbourhood.become_lookout(0, ("near", dead, &[]), (false, mac), socket);
+            neighbourhood.heard.clear();
+            announce(&stranger, THERE[0]);
+            assert_eq!(heard(&mut neighbourhood).len(), count, "met: {is_met}");
         }
     });
 }

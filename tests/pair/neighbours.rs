@@ -144,6 +144,26 @@ fn row_30_dead_cable_then_power_cut_among_neighbours() {
     });
 }
 
+/// Fault: the active loses power; then the interface of the other one goes down and up, twice.
+/// Required: each time the survivor serves again, since somebody else is there.
+#[test]
+fn a_lone_survivor_whose_interface_comes_anew_twice_serves_again() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        wait_until_known(&scene);
+        scene.power_cut(Side::A).expect("its processes die");
+        scene.wait_for_service_by(Side::B);
+        for _ in 0..2 {
+            thread::sleep(Duration::from_secs(7));
+            scene.at_node(Side::B, "ip link set eth0 down && sleep 1 && ip link set eth0 up");
+            scene.wait_for_service_by(Side::B);
+            scene.expect_soon("a neighbour that was heard", PATIENCE, |scene| {
+                status(scene, Side::B).contains("eth0      neighbours answer")
+            });
+        }
+    });
+}
+
 /// No fault: a quiet LAN at rest.
 /// Required: at most one question to the neighbours in 30 s.
 #[test]

@@ -179,6 +179,31 @@ fn row_9_split_and_healed() {
     });
 }
 
+/// Fault: the LAN carries no beats for 3 s. Then the backup's interface goes down and up, and the cable is cut
+/// right after that.
+/// Required: a path that came anew proves nothing: nothing moves, overlap 0.
+#[test]
+fn a_broken_path_that_comes_anew_moves_nothing_when_the_other_one_is_cut() {
+    testing::in_fair_lab(|| {
+        let scene = Scene::serving_with(Setup { quorum: "neighbours = false\n".into(), ..Setup::default() });
+        let since = now();
+        scene.block_lan_beats(true);
+        // So that no question of the backup's is answered either.
+        scene.set_lan(Side::B, PortRules::silent());
+        thread::sleep(ms(3_000));
+        scene.at_node(Side::B, "ip link set eth0 down && ip link set eth0 up");
+        scene.expect_soon("a path that was opened again", PATIENCE, |scene| {
+            scene.path_state(Side::B, 1) == "unproven"
+        });
+        scene.cable().cut();
+        thread::sleep(ms(3_000));
+        assert_eq!(scene.role(Side::B), "backup");
+        assert!(scene.is_in_jeopardy(Side::B));
+        scene.assert_nothing_moved(Side::A, since);
+        scene.assert_never_both();
+    });
+}
+
 /// Fault: the LAN loses 40 % of the frames of the standby; then both paths lose about 20 %.
 /// Required: no move.
 #[test]

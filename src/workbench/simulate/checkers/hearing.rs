@@ -349,9 +349,8 @@ impl World {
         let local = |at: Option<Instant>| clock.local(at.unwrap_or(hearing.started_at));
         let newest = local(hearing.heard_at);
         // That a path was opened again since it was heard mends nothing.
-        let testifies = |path: PathId| {
-            newest.since(local(hearing.read_at[path.index()])) <= self.slower_dead_after(path)
-        };
+        let testifies =
+            |path: PathId| newest.since(local(hearing.read_at[path.index()])) <= self.slower_dead_after(path);
         let all: Vec<(PathKind, bool)> =
             self.policy().path_ids().map(|path| (self.kind(path), testifies(path))).collect();
         let has = |kind| all.contains(&(kind, true));
