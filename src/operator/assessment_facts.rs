@@ -201,7 +201,8 @@ fn who_may_be_cut_off_does_not_say_that_nobody_serves() {
         (Verdict::Doubtful, Block::CutOff, Interface::CutOff, true),
         (Verdict::Dead, Block::CutOff, Interface::CutOff, true),
         (Verdict::Dead, Block::WitnessUnseen, Interface::Unknown, true),
-        (Verdict::Doubtful, Block::Jeopardy, Interface::Proven, false),
+        (Verdict::Doubtful, Block::Jeopardy, Interface::Proven, true),
+        (Verdict::Dead, Block::WitnessUnseen, Interface::Proven, true),
         (Verdict::Dead, Block::Lease, Interface::Unknown, false),
         (Verdict::Present, Block::CutOff, Interface::CutOff, false),
     ] {

@@ -40,7 +40,7 @@ pub const fn down_words(state: PathState) -> &'static str {
         PathState::Noisy => "noisy",
         PathState::Refused => "used by somebody else",
         PathState::Blind => "blind",
-        PathState::Unproven => "silent since the start",
+        PathState::Unproven => "not heard since it was opened",
         PathState::OnTime | PathState::Late | PathState::Silent | PathState::Broken => "down",
     }
 }

@@ -1,13 +1,12 @@
 //! Who is heard and seen: the peer, the witnesses, and what the voting one says of the peer.
 
-use crosswire::pair::{Interface, Role};
+use crosswire::pair::Role;
 use crosswire::reasons::{Block, Verdict};
-use crosswire::status::{NeighbourStatus, NodeStatus, WitnessStatus};
+use crosswire::status::{NodeStatus, WitnessStatus};
 use crosswire::time::Span;
 use crosswire::vote::{GroupBits, IDLE_GAP, group_bit};
 
 use super::control::{LASTS, Report};
-use crate::settings::VirtualAddress;
 
 /// Whether the peer is heard on any path.
 pub fn is_heard(report: &Report) -> bool {
@@ -20,14 +19,14 @@ pub fn granted_there(report: &Report) -> GroupBits {
 }
 
 /// Whether this node knows that nobody serves a group which it sees nobody serve. A peer that it does not
-/// hear may serve: with the grant of the voting witness, or where this node is the one that is cut off. A LAN
-/// of the group on which neighbours are heard leads somewhere, and whoever serves would answer there.
+/// hear may serve: with the grant of the voting witness, or where this node is the one that is cut off. That
+/// neighbours answer says nothing of the other half of a LAN that has parted.
 pub fn is_known_unserved(report: &Report, index: usize) -> bool {
     let Some(group) = report.node.groups.get(index) else { return true };
     let is_silence_enough = match report.node.verdict {
         Verdict::Present | Verdict::Departed | Verdict::Unintelligible => true,
-        Verdict::Doubtful => is_among_neighbours(report, index),
-        Verdict::Dead => !is_cut_off_perhaps(report, group.block) || is_among_neighbours(report, index),
+        Verdict::Doubtful => false,
+        Verdict::Dead => !is_cut_off_perhaps(report, group.block),
     };
     is_silence_enough && granted_there(report) & group_bit(index) == 0 && !group.is_foreign_mac_doubtful
 }
@@ -37,16 +36,6 @@ pub fn has_failed_on_both(report: &Report, index: usize) -> bool {
     let is_faulty_here = report.node.groups.get(index).is_some_and(|group| group.role == Role::Faulty);
     let is_faulty_there = report.theirs(index).is_some_and(|said| said.role == Role::Faulty);
     is_faulty_here && is_faulty_there && is_heard(report)
-}
-
-/// Neighbours are heard on an interface on which the group has an address.
-fn is_among_neighbours(report: &Report, index: usize) -> bool {
-    let addresses = report.groups.get(index).map_or(&[][..], |(_, addresses)| addresses);
-    let is_heard = |neighbours: &&NeighbourStatus| neighbours.state == Interface::Proven;
-    report.node.neighbours.iter().filter(is_heard).any(|neighbours| {
-        let name = report.interface(neighbours.interface);
-        addresses.iter().any(|address| VirtualAddress::place(address).is_some_and(|(_, on)| on == name))
-    })
 }
 
 /// No voting witness answers this node.

@@ -179,8 +179,8 @@ fn row_9_split_and_healed() {
     });
 }
 
-/// Fault: the LAN carries no beats for 3 s. Then the backup's interface goes down and up, and the cable is cut
-/// right after that.
+/// Fault: the LAN carries no beats for 3 s. Then the backup's interface goes down and up, and the cable is
+/// cut right after that.
 /// Required: a path that came anew proves nothing: nothing moves, overlap 0.
 #[test]
 fn a_broken_path_that_comes_anew_moves_nothing_when_the_other_one_is_cut() {

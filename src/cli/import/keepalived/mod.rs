@@ -67,11 +67,15 @@ pub fn import(file: &Path, options: &ImportOptions, told: &Names, out: &mut dyn 
     );
     write!(out, "{}", sources.ledger)?;
     count_fates(&sources.ledger.worst(), out)?;
+    let unless = if text.lines().any(|line| line.starts_with("witness = ")) {
+        "if both see the witness, until you add a null-modem cable, [serial]"
+    } else {
+        "too, until you add a null-modem cable, [serial], or a witness"
+    };
     writeln!(
         out,
-        "keepalived has no cable, and a LAN that is cut makes both nodes serve. Here both serve then too, \
-            until you add a \
-         null-modem cable, [serial], or a witness: see the file."
+        "keepalived has no cable, and a LAN that is cut makes both nodes serve. Here both serve then \
+            {unless}: see the file."
     )?;
     writeln!(
         out,
