@@ -143,7 +143,7 @@ fn a_witness_moves_nothing_by_a_short_loss_or_one_that_both_share() {
         scene.set_lan(Side::A, PortRules::silent());
         scene.wait_for_service_by(Side::B);
         assert!(
-            why(&scene, Side::A).contains("gw2 is better off: an interface of it has no carrier here"),
+            why(&scene, Side::A).contains("gw2 is better off: it sees more witnesses"),
             "{}",
             why(&scene, Side::A)
         );
