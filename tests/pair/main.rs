@@ -50,6 +50,8 @@ mod moves;
 mod neighbours;
 mod networks;
 mod notify;
+#[cfg(feature = "upgrade")]
+mod orders;
 mod paths;
 mod peer;
 #[cfg(feature = "workbench")]

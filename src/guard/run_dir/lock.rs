@@ -76,11 +76,10 @@ impl Lock {
         })
     }
 
-    /// Takes the lock of a run directory: one daemon of that name in it.
+    /// Takes the lock of a run directory: one process of that name in it.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another process has it, and what the file system says.
-    #[cfg(feature = "witness")]
     pub fn of_run_dir(run_dir: &Path, name: &str) -> io::Result<Self> {
         lock_in(run_dir, name)
     }
