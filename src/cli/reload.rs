@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -91,8 +92,17 @@ pub(super) fn asked_for(run_dir: &Path, order: &Order) -> Result<Asked, Exit> {
 impl Asked {
     /// Sends it a signal, or sees whether it could be sent. If not, that was said.
     fn tell(&self, signal: Option<Signal>) -> Result<(), Exit> {
-        let what = format_args!("process {} cannot be told: run this as root", self.pid);
-        kill(Pid::from_raw(self.pid), signal).map_err(|_| complain(Exit::Refused, false, &what))
+        let (pid, dir) = (self.pid, self.run_dir.display());
+        kill(Pid::from_raw(pid), signal).map_err(|errno| match errno {
+            Errno::ESRCH => {
+                let what = format_args!("the guard of the daemon in {dir}, process {pid}, is gone: start it");
+                complain(Exit::NotRunning, false, &what)
+            }
+            _ => {
+                let what = format_args!("process {pid} cannot be told: run this as root");
+                complain(Exit::Refused, false, &what)
+            }
+        })
     }
 
     /// Tells it to do something, waits, and shows what became of it.

@@ -11,6 +11,7 @@ pub mod lab;
 
 mod ansible;
 mod beats;
+mod bereaved;
 #[cfg(feature = "upgrade")]
 mod builds;
 mod cable;
