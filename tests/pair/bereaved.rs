@@ -4,7 +4,7 @@ use crosswire::pair::Side;
 use nix::sys::signal::{Signal, kill};
 
 use crate::lab::testing;
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, ms};
 
 /// Fault: the guard alone is killed, on either node. Operator: starts the daemon again at once.
 /// Required: the start waits for the agent of the run before, says so, and goes on; so says `check`; `reload`
@@ -37,6 +37,41 @@ fn a_start_waits_for_the_agent_that_a_killed_guard_has_left() {
             let said = scene.say(victim, &["check", "--config", &config, "--node", node]);
             assert!(said.code == Some(0) && said.text.contains("OK"), "{said:?}");
             scene.assert_never_both();
+        }
+    });
+}
+
+/// Fault: the agent dies again and again, and the guard waits before it starts another one; then the guard
+/// hangs. Required: `status` says each, and takes neither for the other.
+#[test]
+fn a_guard_that_is_about_to_start_another_agent_does_not_hang() {
+    testing::in_fair_lab(|| {
+        let mut scene = Scene::serving();
+        let kill_agent = |scene: &mut Scene| {
+            let agent = scene.agent(Side::A).expect("an agent");
+            kill(agent, Signal::SIGKILL).expect("it lives");
+        };
+        for _ in 0..2 {
+            let before = scene.status(Side::A)["incarnation"].clone();
+            kill_agent(&mut scene);
+            scene.expect_soon("another agent", PATIENCE, |scene| {
+                scene.try_status(Side::A).is_some_and(|status| status["incarnation"] != before)
+            });
+        }
+        // The guard waits for a second, and after the next death for two.
+        for is_stopped in [false, true] {
+            kill_agent(&mut scene);
+            std::thread::sleep(ms(100));
+            let said = scene.say(Side::A, &["status"]);
+            assert!(said.code == Some(6) && said.text.contains("has no agent now"), "{said:?}");
+            if is_stopped {
+                let guard = scene.guard(Side::A).expect("a guard");
+                kill(guard, Signal::SIGSTOP).expect("it lives");
+                let said = scene.say(Side::A, &["status"]);
+                kill(guard, Signal::SIGCONT).expect("it lives");
+                assert!(said.code == Some(6) && said.text.contains("it hangs"), "{said:?}");
+            }
+            scene.expect_soon("another agent", PATIENCE, |scene| scene.try_status(Side::A).is_some());
         }
     });
 }

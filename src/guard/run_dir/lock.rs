@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use crosswire::time::Span;
 use log::warn;
 use nix::libc;
 use nix::unistd::getpid;
@@ -238,6 +240,22 @@ impl Drop for PidFile {
     }
 }
 
+/// How often a guard without an agent gives a sign of life: nobody else answers for the daemon then.
+pub const SIGN_EVERY: Span = Span::from_ms(200);
+
+/// Gives it: the pid file is of now. That a file system refuses it is no reason to do anything else.
+pub fn give_sign(run_dir: &Path) {
+    let file = File::options().write(true).open(run_dir.join(PID_FILE));
+    let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Whether a guard without an agent has just given one.
+pub fn has_given_sign(run_dir: &Path) -> bool {
+    let given = fs::metadata(run_dir.join(PID_FILE)).and_then(|found| found.modified());
+    let passed = given.ok().and_then(|given| given.elapsed().ok());
+    passed.is_some_and(|passed| passed < Duration::from_micros(2 * SIGN_EVERY.as_us()))
+}
+
 /// The process that the file names.
 pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -245,8 +263,6 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::time::Span;
-
     use super::*;
     use crate::clock::now;
     use crate::guard::testing::in_namespace;
