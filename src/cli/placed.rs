@@ -5,12 +5,12 @@
 //! comes back if it refuses. Only then does it take the place of one that was kept before. What is where
 //! stands in a note from before anything is, so that the next command can do what is left to do:
 //!
-//! | killed | where the daemon was started from | what else is there |
+//! | killed | where the daemon was started from | beside it |
 //! |---|---|---|
-//! | before the note | the program before | a file that nobody executes, `.NAME.PROCESS-NUMBER`, which stays |
-//! | before the new program is in its place | the program before | that file, and perhaps a second name of the program before |
+//! | before the note | the program before | an empty file, `.NAME.PROCESS-NUMBER`, which stays |
+//! | before the new program is in its place | the program before | that file, perhaps a second name |
 //! | before the daemon answers, or after that | the new program | the program before, by such a name |
-//! | when all is settled | the one that the daemon executes | nothing but the note |
+//! | when all is settled | what the daemon executes | nothing but the note |
 //!
 //! Nothing is known by its name alone: what somebody else has put there since stays there.
 

@@ -92,16 +92,10 @@ pub(super) fn asked_for(run_dir: &Path, order: &Order) -> Result<Asked, Exit> {
 impl Asked {
     /// Sends it a signal, or sees whether it could be sent. If not, that was said.
     fn tell(&self, signal: Option<Signal>) -> Result<(), Exit> {
-        let (pid, dir) = (self.pid, self.run_dir.display());
-        kill(Pid::from_raw(pid), signal).map_err(|errno| match errno {
-            Errno::ESRCH => {
-                let what = format_args!("the guard of the daemon in {dir}, process {pid}, is gone: start it");
-                complain(Exit::NotRunning, false, &what)
-            }
-            _ => {
-                let what = format_args!("process {pid} cannot be told: run this as root");
-                complain(Exit::Refused, false, &what)
-            }
+        let what = format_args!("process {} cannot be told: run this as root", self.pid);
+        kill(Pid::from_raw(self.pid), signal).map_err(|errno| match errno {
+            Errno::ESRCH => complain(Exit::NotRunning, false, &"the daemon's guard is gone: start it again"),
+            _ => complain(Exit::Refused, false, &what),
         })
     }
 

@@ -22,7 +22,7 @@ fn a_start_waits_for_the_agent_that_a_killed_guard_has_left() {
             assert!(said.code == Some(0) && said.text.contains("a start waits for its end"), "{said:?}");
             assert!(!said.text.contains("OK"), "{said:?}");
             let said = scene.say(victim, &["reload"]);
-            assert!(said.code == Some(3) && said.text.contains("is gone: start it"), "{said:?}");
+            assert!(said.code == Some(3) && said.text.contains("guard is gone: start it"), "{said:?}");
             scene.begin(victim);
             scene.expect_soon("a start that waits", PATIENCE, |scene| {
                 scene.log_of(victim).contains("a start waits for its end")
