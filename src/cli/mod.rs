@@ -23,6 +23,8 @@ pub mod man;
 pub mod option;
 mod parse;
 pub mod peer;
+#[cfg(feature = "upgrade")]
+mod placed;
 pub mod progress;
 pub mod reload;
 #[cfg(feature = "workbench")]

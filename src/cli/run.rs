@@ -5,8 +5,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crosswire::frame::Key;
+use crosswire::quorum::timing::goes_on_without_guard;
 use log::{error, info, warn};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -185,8 +187,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
             guard::StartError::Lock(_)
             | guard::StartError::Strange { .. }
             | guard::StartError::PidFile { .. } => Exit::Refused,
-            // The user of the port may leave it soon: our own agent does so a lease after its guard was
-            // killed.
+            // The user of the port may leave it soon.
             guard::StartError::Path { error: OpenError::Refused { errno: Errno::EBUSY, .. }, .. } => {
                 Exit::Refused
             }
@@ -201,7 +202,7 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         }
         return Err(refused("the run directory", &error));
     }
-    let opened = guard::open(settings, &options.run_dir, None).map_err(not_started)?;
+    let opened = open(options, settings).map_err(not_started)?;
     restraint::begin(&options.run_dir, &restraint::file(&settings.state, &settings.pair, settings.my_name()))
         .and_then(|()| recall::begin(&options.run_dir, settings.journal_base().as_deref()))
         .map_err(|error| refused("the run directory", &error))?;
@@ -214,6 +215,43 @@ fn start(options: &RunOptions, settings: &Settings) -> Result<Started, (Exit, St
         None
     });
     Ok(Started { opened, control, members })
+}
+
+/// Opens what there has to be. Whether or not the last guard has ended as planned, its agent may still have
+/// the ports; it holds nothing, ends within a known time, and is waited for.
+fn open(options: &RunOptions, settings: &Settings) -> Result<guard::Opened, guard::StartError> {
+    let until = clock::now() + goes_on_without_guard(&settings.policy);
+    let mut is_awaited = false;
+    loop {
+        let opened = guard::open(settings, &options.run_dir, None);
+        let Err(guard::StartError::Path { error, .. }) = &opened else { return opened };
+        let is_in_use = matches!(error.errno(), Errno::EBUSY | Errno::EADDRINUSE);
+        // We have the lock: no guard of ours runs.
+        if !is_in_use || clock::now() >= until || !(is_awaited || is_agent_there(&options.run_dir)) {
+            return opened;
+        }
+        if !is_awaited {
+            let _ = complain(Exit::Done, false, &awaited(settings));
+            is_awaited = true;
+        }
+        std::thread::sleep(TRY_EVERY);
+    }
+}
+
+/// How often a port is tried that an agent still has.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Whether an agent answers in a run directory.
+pub(super) fn is_agent_there(run_dir: &Path) -> bool {
+    control::ask(run_dir, &control::Question::Status).is_ok()
+}
+
+/// What a start does while the agent of an earlier run has its ports.
+pub(super) fn awaited(settings: &Settings) -> String {
+    let bound = goes_on_without_guard(&settings.policy);
+    format!(
+        "an agent goes on without its guard, {bound} at most, and has the ports: a start waits for its end"
+    )
 }
 
 /// Goes into the background, becomes the guard, and lives.

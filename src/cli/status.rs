@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::option::{flag, option, options};
 use super::status_watch;
+use crate::guard::run_dir::lock::has_given_sign;
 use crate::operator::assessment::assess;
 use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within, members_path};
 use crate::operator::exit::{Exit, complain};
@@ -188,6 +189,10 @@ pub(super) fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
                     another version"
             );
             (Exit::Refused, what)
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if has_given_sign(run_dir) => {
+            let what = format!("the daemon in {dir} has no agent now: its guard starts another one, or ends");
+            (Exit::Hangs, what)
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             let what = format!(

@@ -11,6 +11,7 @@ pub mod lab;
 
 mod ansible;
 mod beats;
+mod bereaved;
 #[cfg(feature = "upgrade")]
 mod builds;
 mod cable;
@@ -50,6 +51,8 @@ mod moves;
 mod neighbours;
 mod networks;
 mod notify;
+#[cfg(feature = "upgrade")]
+mod orders;
 mod paths;
 mod peer;
 #[cfg(feature = "workbench")]

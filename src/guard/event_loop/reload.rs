@@ -24,9 +24,9 @@ use crate::settings::{
     self, AppliedBy, ConfigError, GroupSettings, KeyFile, PathSettings, Settings, VirtualAddress,
 };
 
-/// Where the guard says what became of a reload.
-pub fn answer_file(run_dir: &Path) -> PathBuf {
-    run_dir.join("reload")
+/// Where the guard says what became of a reload, or of an upgrade: none is taken for the other.
+pub fn answer_file(run_dir: &Path, what: &str) -> PathBuf {
+    run_dir.join(what)
 }
 
 /// The first line of that file is one of these.
@@ -52,7 +52,7 @@ impl Guard<'_> {
                 _ => error!("{what} refused: {line}"),
             }
         }
-        let file = answer_file(self.run_dir);
+        let file = answer_file(self.run_dir, what);
         let text = format!("{word}\n{}\n", lines.join("\n"));
         if let Err(cause) = private::replace(&file, text.as_bytes(), 0o644) {
             error!("{}: {cause}", file.display());

@@ -22,6 +22,7 @@ use crate::guard::agent_process::link::AgentLink;
 use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
 use crate::guard::program::Upgrade;
+use crate::guard::run_dir::lock::{SIGN_EVERY, give_sign};
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
@@ -76,7 +77,11 @@ impl Guard<'_> {
                 return code;
             }
             let began_at = now();
-            let deadline = self.next_deadline(began_at);
+            let mut deadline = self.next_deadline(began_at);
+            if self.agent.link().is_none() {
+                deadline = deadline.min(began_at + SIGN_EVERY);
+                give_sign(self.run_dir);
+            }
             let ready = self.wait_until(began_at, deadline);
             self.idleness.note(began_at, now());
             self.hand_in(Event::Woke(deadline));

@@ -7,8 +7,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crosswire::time::Span;
 use log::warn;
+use nix::fcntl::AT_FDCWD;
 use nix::libc;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::getpid;
 use thiserror::Error;
 
@@ -76,11 +81,10 @@ impl Lock {
         })
     }
 
-    /// Takes the lock of a run directory: one daemon of that name in it.
+    /// Takes the lock of a run directory: one process of that name in it.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another process has it, and what the file system says.
-    #[cfg(feature = "witness")]
     pub fn of_run_dir(run_dir: &Path, name: &str) -> io::Result<Self> {
         lock_in(run_dir, name)
     }
@@ -239,6 +243,25 @@ impl Drop for PidFile {
     }
 }
 
+/// How often a guard without an agent gives a sign of life: nobody else answers for the daemon then.
+pub const SIGN_EVERY: Span = Span::from_ms(200);
+
+/// Gives it: the pid file is of now. That a file system refuses it is no reason to do anything else.
+pub fn give_sign(run_dir: &Path) {
+    let now = TimeSpec::UTIME_NOW;
+    let _ = utimensat(AT_FDCWD, &run_dir.join(PID_FILE), &now, &now, UtimensatFlags::NoFollowSymlink);
+}
+
+/// Whether a guard without an agent has just given one, by the clock of day.
+pub fn has_given_sign(run_dir: &Path) -> bool {
+    let (Ok(given), Ok(now)) = (fs::metadata(run_dir.join(PID_FILE)), clock_gettime(ClockId::CLOCK_REALTIME))
+    else {
+        return false;
+    };
+    let passed_ns = now.num_nanoseconds() - given.mtime().wrapping_mul(1_000_000_000) - given.mtime_nsec();
+    (0..2 * 1_000 * SIGN_EVERY.as_us().cast_signed()).contains(&passed_ns)
+}
+
 /// The process that the file names.
 pub fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -246,8 +269,6 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crosswire::time::Span;
-
     use super::*;
     use crate::clock::now;
     use crate::guard::testing::in_namespace;
@@ -336,6 +357,23 @@ mod tests {
         assert_eq!(read_pid(&path), Some(1));
         drop(PidRoom::take(&run_dir).expect("room").fill().expect("replaced"));
         assert_eq!(fs::read_dir(&run_dir).expect("a directory").count(), 0, "nothing is left");
+    }
+
+    #[test]
+    fn a_sign_of_life_is_believed_for_two_turns() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(!has_given_sign(dir.path()), "no daemon runs");
+        give_sign(dir.path());
+        assert!(!dir.path().join(PID_FILE).exists(), "no file is made for it");
+        let file = File::create(dir.path().join(PID_FILE)).expect("a file");
+        for (ms, is_believed) in [(-100, true), (-450, false), (60_000, false), (-3_600_000, false)] {
+            let span = std::time::Duration::from_millis(i64::unsigned_abs(ms));
+            let now = std::time::SystemTime::now();
+            file.set_modified(if ms < 0 { now - span } else { now + span }).expect("set");
+            assert_eq!(has_given_sign(dir.path()), is_believed, "{ms} ms");
+        }
+        give_sign(dir.path());
+        assert!(has_given_sign(dir.path()));
     }
 
     #[test]
