@@ -12,7 +12,11 @@ const NAMED_COLUMN: usize = 12;
 /// One line of text in which nothing moves a cursor, colours a terminal, begins another line, or turns the
 /// direction of what is read. At most `max` characters.
 pub fn line(text: &str, max: usize) -> String {
-    text.chars().take(max).map(character).collect()
+    let mut out = String::new();
+    for c in text.chars().take(max) {
+        out.push(character(c));
+    }
+    out
 }
 
 /// A hardware address.
@@ -36,7 +40,11 @@ pub fn character(c: char) -> char {
 
 /// The same for a text of several lines, which stay.
 pub fn lines(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' || is_plain(c) { c } else { INSTEAD }).collect()
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        out.push(if c == '\n' { c } else { character(c) });
+    }
+    out
 }
 
 /// The same text with lines that fit a screen: what is longer goes on below, further to the right than it

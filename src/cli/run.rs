@@ -242,8 +242,23 @@ fn open(options: &RunOptions, settings: &Settings) -> Result<guard::Opened, guar
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
 /// Whether an agent answers in a run directory.
-pub(super) fn is_agent_there(run_dir: &Path) -> bool {
+fn is_agent_there(run_dir: &Path) -> bool {
     control::ask(run_dir, &control::Question::Status).is_ok()
+}
+
+/// Whether the guard of a daemon was killed, and its agent is still there.
+#[cfg(feature = "moments")]
+pub(super) fn has_lost_guard(run_dir: &Path) -> bool {
+    use crate::guard::run_dir::lock::{PID_FILE, read_pid};
+
+    let guard = read_pid(&run_dir.join(PID_FILE)).map(|pid| nix::unistd::Pid::from_raw(pid.cast_signed()));
+    let is_gone = |pid| nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH);
+    guard.is_some_and(is_gone) && is_agent_there(run_dir)
+}
+
+#[cfg(not(feature = "moments"))]
+pub(super) const fn has_lost_guard(_: &Path) -> bool {
+    false
 }
 
 /// What a start does while the agent of an earlier run has its ports.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::option::{flag, option, options};
 use super::status_watch;
+#[cfg(feature = "moments")]
 use crate::guard::run_dir::lock::has_given_sign;
 use crate::operator::assessment::assess;
 use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within, members_path};
@@ -190,6 +191,7 @@ pub(super) fn unanswered(run_dir: &Path, error: &io::Error) -> (Exit, String) {
             );
             (Exit::Refused, what)
         }
+        #[cfg(feature = "moments")]
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if has_given_sign(run_dir) => {
             let what = format!("the daemon in {dir} has no agent now: its guard starts another one, or ends");
             (Exit::Hangs, what)

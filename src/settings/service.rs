@@ -49,7 +49,12 @@ impl GroupSettings {
 
     /// The labels of its scripts and checks, a line each, in their order.
     pub fn script_labels(&self) -> String {
-        self.programs().flat_map(|script| [script.label(), "\n"]).collect()
+        let mut out = String::new();
+        for script in self.programs() {
+            out.push_str(script.label());
+            out.push('\n');
+        }
+        out
     }
 
     /// What is known of its checks before any has run.

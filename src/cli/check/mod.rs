@@ -14,23 +14,19 @@ mod survey;
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crosswire::pair::Side;
 #[cfg(feature = "import")]
 use crosswire::time::Span;
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 
 #[cfg(feature = "import")]
 pub use groups::is_mounting;
 
 use self::survey::OK;
 use super::option::{flag, option, options};
-use super::run::{awaited, is_agent_there};
+use super::run::{awaited, has_lost_guard};
 use crate::clock;
-use crate::guard::run_dir::lock::{PID_FILE, read_pid};
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::operator::exit::{Exit, complain, complain_of};
 use crate::operator::words;
@@ -163,12 +159,6 @@ fn examine(options: &CheckOptions) -> Result<String, Vec<ConfigError>> {
         let _ = writeln!(note, "\n{OK}{me} has what it takes.");
     }
     if problems.is_empty() { Ok(note) } else { Err(problems) }
-}
-
-/// Whether the guard of a daemon was killed, and its agent is still there.
-fn has_lost_guard(run_dir: &Path) -> bool {
-    let guard = read_pid(&run_dir.join(PID_FILE)).map(|pid| Pid::from_raw(pid.cast_signed()));
-    guard.is_some_and(|pid| kill(pid, None) == Err(Errno::ESRCH)) && is_agent_there(run_dir)
 }
 
 /// The whole note: paths, what happens when, groups, what remains.

@@ -52,8 +52,11 @@ pub fn json_text(found: &Result<String, Vec<ConfigError>>) -> String {
 pub fn summary(note: &str) -> String {
     let (whose, rest) = plain::cut(note, ".\n").unwrap_or_default();
     let is_needed = |line: &&str| [WARNING, SHADOW].iter().any(|mark| plain::cut(line, mark).is_some());
-    let mut said: String =
-        rest.lines().filter(is_needed).flat_map(|line| [line.trim_start(), "\n"]).collect();
+    let mut said = String::new();
+    for line in rest.lines().filter(is_needed) {
+        said.push_str(line.trim_start());
+        said.push('\n');
+    }
     if let Some((_, verdict)) = plain::cut(rest, OK) {
         said.extend([OK, whose, ": ", verdict]);
     }

@@ -22,6 +22,7 @@ use crate::guard::agent_process::link::AgentLink;
 use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
 use crate::guard::program::Upgrade;
+#[cfg(feature = "moments")]
 use crate::guard::run_dir::lock::{SIGN_EVERY, give_sign};
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
@@ -77,11 +78,7 @@ impl Guard<'_> {
                 return code;
             }
             let began_at = now();
-            let mut deadline = self.next_deadline(began_at);
-            if self.agent.link().is_none() {
-                deadline = deadline.min(began_at + SIGN_EVERY);
-                give_sign(self.run_dir);
-            }
+            let deadline = self.next_deadline(began_at).min(self.give_sign(began_at));
             let ready = self.wait_until(began_at, deadline);
             self.idleness.note(began_at, now());
             self.hand_in(Event::Woke(deadline));
@@ -176,6 +173,21 @@ impl Guard<'_> {
             agent: has_rest || self.agent.link().is_some() && is_ready(3),
             outputs: (outputs_from..fds.len()).any(is_ready),
         }
+    }
+
+    /// Gives a sign of life while there is no agent to answer for the daemon; returns when the next one is due.
+    #[cfg(feature = "moments")]
+    fn give_sign(&self, began_at: Instant) -> Instant {
+        if self.agent.link().is_some() {
+            return Instant::NEVER;
+        }
+        give_sign(self.run_dir);
+        began_at + SIGN_EVERY
+    }
+
+    #[cfg(not(feature = "moments"))]
+    const fn give_sign(&self, _: Instant) -> Instant {
+        Instant::NEVER
     }
 
     fn next_deadline(&self, now: Instant) -> Instant {
