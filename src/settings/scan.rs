@@ -291,7 +291,7 @@ fn integer(text: &str) -> Option<Integer<'_>> {
         return None;
     }
     let digits = match digits.contains('_') {
-        true => Cow::Owned(digits.replace('_', "")),
+        true => Cow::Owned(digits.split('_').collect()),
         false => Cow::Borrowed(digits),
     };
     Some(Integer { digits, radix })

@@ -48,7 +48,8 @@ fn power_cuts_beside_keepalived() {
     if !testing::has_tools(&[KEEPALIVED]) {
         return;
     }
-    let kinds: [(&str, fn(Setup) -> Scene); 3] = [
+    type Kind = (&'static str, fn(Setup) -> Scene);
+    let kinds: [Kind; 3] = [
         ("12 ms / 30 ms / 60 ms", Scene::serving_with),
         ("the same behind a full cable", with_lines),
         ("keepalived, adverts every 10 ms", keepalived),
