@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crosswire::time::Span;
+
 use super::proof::{is_late_by_ticks, keeps_for_ever};
 use super::*;
 

@@ -274,6 +274,8 @@ pub fn read_pid(path: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use crosswire::time::Span;
+
     use super::*;
     use crate::clock::now;
     use crate::guard::testing::in_namespace;
