@@ -148,7 +148,10 @@ impl Custody {
             Order::Acquire { group, term } if self.is_prepared(group) && self.term(group) != term => {
                 refuse(ticket.token, Fault::OutOfOrder, effects);
             }
-            Order::Acquire { group, term } if self.may_have(now, Request::Acquire(group), effects) => {
+            // The second order of an acquisition was counted with the first.
+            Order::Acquire { group, term }
+                if self.is_prepared(group) || self.may_have(now, Request::Acquire(group), effects) =>
+            {
                 self.acquire(now, ticket, (group, term), effects);
             }
             Order::Acquire { .. } => refuse(ticket.token, Fault::OutOfOrder, effects),

@@ -24,7 +24,8 @@ pub enum RoleEvent {
     /// Its addresses are gone, but a script could not be stopped; the stop is ordered again. The peer must
     /// not start that script until it has stopped.
     CannotStop,
-    /// Its release could not be confirmed; it is ordered again.
+    /// Its release could not be confirmed, or the guard refused to take it and may have a part of it in hand;
+    /// the release is ordered, or ordered again.
     NotReleased,
     /// A faulty node may try again.
     Retry,
@@ -57,6 +58,7 @@ pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
         (Role::Acquiring, E::Serving) => Some(Role::Active),
         (Role::Acquiring, E::TooLate) => Some(Role::Backup),
         (Role::Acquiring, E::CannotServe) => Some(Role::Faulty),
+        (Role::Acquiring, E::NotReleased) => Some(Role::Releasing),
         (Role::Releasing, E::AddressesGone | E::NotReleased) => Some(Role::Releasing),
         (Role::Acquiring | Role::Releasing, E::CannotStop) => Some(Role::Releasing),
         (Role::Releasing, E::Released) => Some(Role::Backup),
@@ -75,10 +77,7 @@ pub const fn next(role: Role, event: RoleEvent) -> Option<Role> {
             | E::NotReleased
             | E::Retry,
         )
-        | (
-            Role::Acquiring,
-            E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::NotReleased | E::Retry,
-        )
+        | (Role::Acquiring, E::Take | E::AddressesGone | E::Released | E::ReleasedUnfit | E::Retry)
         | (
             Role::Active,
             E::Take

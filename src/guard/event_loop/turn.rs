@@ -175,7 +175,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Gives a sign of life while there is no agent to answer for the daemon; returns when the next one is due.
+    /// Gives a sign of life while there is no agent to answer for the daemon; returns when the next one is
+    /// due.
     #[cfg(feature = "moments")]
     fn give_sign(&self, began_at: Instant) -> Instant {
         if self.agent.link().is_some() {

@@ -113,7 +113,10 @@ impl Node {
                 group.is_failing = true;
                 group.timers.set(Timer::ReleaseAgain, now + RETRY_AFTER);
             }
-            RoleEvent::NotReleased => group.timers.set(Timer::ReleaseAgain, release_again_at),
+            RoleEvent::NotReleased => {
+                group.is_failing |= group.role == Role::Acquiring;
+                group.timers.set(Timer::ReleaseAgain, release_again_at);
+            }
             RoleEvent::Retry => group.timers.stop(Timer::Retry),
             RoleEvent::Serving | RoleEvent::TooLate => {}
         }
@@ -179,6 +182,8 @@ fn role_event(group: &Group, outcome: Outcome) -> Option<RoleEvent> {
         (Role::Acquiring | Role::Releasing, Outcome::Failed(Fault::ScriptStop(_))) => {
             Some(RoleEvent::CannotStop)
         }
+        // It has refused the order, and says nothing of what it has in hand: scripts may run that came first.
+        (Role::Acquiring, Outcome::Failed(Fault::OutOfOrder)) => Some(RoleEvent::NotReleased),
         (Role::Acquiring, Outcome::Failed(_)) => Some(RoleEvent::CannotServe),
         (Role::Releasing, Outcome::Failed(_)) => Some(RoleEvent::NotReleased),
         (Role::Backup | Role::Active | Role::Faulty, Outcome::Failed(_))
