@@ -92,7 +92,7 @@ fn remember(
     };
     if let (Some(path), None) = (&options.journal, &memory.last_run) {
         return Err(format!(
-            "{}: is no journal that this version can read; name a file like PAIR.NODE.journal.0",
+            "{}: no journal of this version can be read there; name a file like PAIR.NODE.journal.0",
             path.display()
         ));
     }

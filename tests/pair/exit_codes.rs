@@ -80,7 +80,7 @@ fn nobody_serves() {
         let said = scene.say(Side::B, &["status", "--nagios"]);
         assert_eq!(said.code, Some(2), "{said:?}");
         assert!(
-            said.text.starts_with("CROSSWIRE CRITICAL: NOBODY SERVES gateway: no path hears gw1, "),
+            said.text.starts_with("CROSSWIRE CRITICAL: PERHAPS NOBODY SERVES gateway: no path hears gw1, "),
             "{said:?}"
         );
     });

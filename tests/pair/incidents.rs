@@ -264,7 +264,7 @@ fn a_node_is_alone() {
         let none = BOTH.map(|side| no_daemon(&scene, side));
         expect(&scene, "no daemon", [(3, &none[0], &none[0]), (3, &none[1], &none[1])]);
         scene.begin(Side::A);
-        let line = "NOBODY SERVES gateway: cold start: listening for gw2, TIME more";
+        let line = "PERHAPS NOBODY SERVES gateway: cold start: listening for gw2, TIME more";
         let why = "gw1 does not take gateway: cold start: listening for gw2 (TIME ago)";
         expect(&scene, "cold start", [(5, line, why), (3, &none[1], &none[1])]);
         let why = "gw2 has not been heard since the start: nobody could take over";

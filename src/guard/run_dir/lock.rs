@@ -16,12 +16,12 @@ use nix::libc;
 #[cfg(feature = "moments")]
 use nix::sys::stat::{UtimensatFlags, utimensat};
 #[cfg(feature = "moments")]
-use nix::sys::time::TimeSpec;
+use nix::sys::time::{TimeSpec, TimeValLike};
+#[cfg(feature = "moments")]
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::getpid;
 use thiserror::Error;
 
-#[cfg(feature = "moments")]
-use crate::clock;
 use crate::operator::control::DEFAULT_RUN_DIR;
 use crate::private;
 use crate::sys::process::take_over;
@@ -259,12 +259,15 @@ pub fn give_sign(run_dir: &Path) {
     let _ = utimensat(AT_FDCWD, &run_dir.join(PID_FILE), &now, &now, UtimensatFlags::NoFollowSymlink);
 }
 
-/// Whether a guard without an agent has given one within the last second or two, by the clock of day.
+/// Whether a guard without an agent has just given one, by the clock of day.
 #[cfg(feature = "moments")]
 pub fn has_given_sign(run_dir: &Path) -> bool {
-    let given_s = fs::metadata(run_dir.join(PID_FILE)).map_or(0, |found| found.mtime());
-    let now_s = i64::from(clock::wall_s());
-    (given_s..=given_s + 1).contains(&now_s)
+    let (Ok(given), Ok(now)) = (fs::metadata(run_dir.join(PID_FILE)), clock_gettime(ClockId::CLOCK_REALTIME))
+    else {
+        return false;
+    };
+    let passed_ns = now.num_nanoseconds() - given.mtime().wrapping_mul(1_000_000_000) - given.mtime_nsec();
+    (0..2 * 1_000 * SIGN_EVERY.as_us().cast_signed()).contains(&passed_ns)
 }
 
 /// The process that the file names.
@@ -368,13 +371,13 @@ mod tests {
 
     #[cfg(feature = "moments")]
     #[test]
-    fn a_sign_of_life_is_believed_for_a_moment() {
+    fn a_sign_of_life_is_believed_for_two_turns() {
         let dir = tempfile::tempdir().expect("a directory");
         assert!(!has_given_sign(dir.path()), "no daemon runs");
         give_sign(dir.path());
         assert!(!dir.path().join(PID_FILE).exists(), "no file is made for it");
         let file = File::create(dir.path().join(PID_FILE)).expect("a file");
-        for (ms, is_believed) in [(-900, true), (-2_100, false), (60_000, false), (-3_600_000, false)] {
+        for (ms, is_believed) in [(-100, true), (-450, false), (60_000, false), (-3_600_000, false)] {
             let span = std::time::Duration::from_millis(i64::unsigned_abs(ms));
             let now = std::time::SystemTime::now();
             file.set_modified(if ms < 0 { now - span } else { now + span }).expect("set");
