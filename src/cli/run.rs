@@ -264,9 +264,7 @@ pub(super) const fn has_lost_guard(_: &Path) -> bool {
 /// What a start does while the agent of an earlier run has its ports.
 pub(super) fn awaited(settings: &Settings) -> String {
     let bound = goes_on_without_guard(&settings.policy);
-    format!(
-        "an agent goes on without its guard, {bound} at most, and has the ports: a start waits for its end"
-    )
+    format!("the agent of a killed guard has the ports, for {bound} at most: a start waits")
 }
 
 /// Goes into the background, becomes the guard, and lives.

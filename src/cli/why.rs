@@ -92,7 +92,7 @@ fn remember(
     };
     if let (Some(path), None) = (&options.journal, &memory.last_run) {
         return Err(format!(
-            "{}: no journal of this version can be read there; name a file like PAIR.NODE.journal.0",
+            "{}: no journal of this version: name a file PAIR.NODE.journal.0",
             path.display()
         ));
     }
