@@ -19,18 +19,18 @@ fn a_start_waits_for_the_agent_that_a_killed_guard_has_left() {
             let config = scene.directory(victim).join("crosswire.toml").display().to_string();
             let node = if victim == Side::A { "gw1" } else { "gw2" };
             let said = scene.say(victim, &["check", "--config", &config, "--node", node]);
-            assert!(said.code == Some(0) && said.text.contains("a start waits for its end"), "{said:?}");
+            assert!(said.code == Some(0) && said.text.contains("at most: a start waits"), "{said:?}");
             assert!(!said.text.contains("OK"), "{said:?}");
             let said = scene.say(victim, &["reload"]);
             assert!(said.code == Some(3) && said.text.contains("guard is gone: start it"), "{said:?}");
             scene.begin(victim);
             scene.expect_soon("a start that waits", PATIENCE, |scene| {
-                scene.log_of(victim).contains("a start waits for its end")
+                scene.log_of(victim).contains("at most: a start waits")
             });
             // Until then the agent of the run before answers.
             scene.expect_soon("a start that goes on", PATIENCE, |scene| {
                 let log = scene.log_of(victim);
-                log.split("a start waits for its end").nth(1).is_some_and(|rest| rest.contains("this is"))
+                log.split("at most: a start waits").nth(1).is_some_and(|rest| rest.contains("this is"))
             });
             scene.settle(victim.peer());
             assert_eq!(scene.process(victim).expect("started").ended().expect("known"), None);
