@@ -344,7 +344,7 @@ fn a_file_that_cannot_be_taken_is_refused_by_the_rehearsal() {
             ((guard(&mut scene, Side::A), scene.status(Side::A)["incarnation"].clone()), place.files());
         for (from, to, why) in [
             ("addresses", "adresses", "did you mean"),
-            ("pair = \"", "pair = \"x", "pair has changed: this needs a restart"),
+            ("pair = \"", "pair = \"x", "pair changed: this needs a restart"),
         ] {
             scene.rewrite(Side::A, from, to);
             let said = upgrade(&scene, Side::A, None);
@@ -425,7 +425,7 @@ fn no_second_daemon_starts_and_every_question_is_answered() {
                 threads.spawn(|| (0..5).map(|_| upgrade(&scene, Side::A, None).code).collect::<Vec<_>>());
             while !upgrades.is_finished() {
                 let said = scene.say(Side::A, &again);
-                assert!(said.code == Some(1) && said.text.contains("already runs"), "{said:?}");
+                assert!(said.code == Some(1) && said.text.contains("runs already"), "{said:?}");
                 let said = scene.say(Side::A, &["status", "--json"]);
                 assert!(said.text.contains("\"groups\""), "{said:?}");
             }
