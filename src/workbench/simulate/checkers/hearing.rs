@@ -264,8 +264,10 @@ impl World {
                 let hearing = &mut self.watch.hearing[side.index()];
                 hearing.read_at[path.index()] = Some(self.now);
                 hearing.adopted = stamp.runs[0];
-                // A greeting says nothing of the file, but the peer goes on under it until it is heard again.
-                hearing.peer_digest = Some(stamp.digest);
+                // A greeting says nothing of the file.
+                if stamp.is_beat {
+                    hearing.peer_digest = Some(stamp.digest);
+                }
                 if hearing.adopted != hearing.known {
                     hearing.adopted_at = self.now;
                 }
