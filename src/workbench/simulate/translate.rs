@@ -16,9 +16,8 @@ impl World {
         self.setup.file(self.boxes[side.index()].started_with.2)
     }
 
-    /// The file that the peer of a side ran when its last beat was read, or else its own: a greeting says nothing
-    /// of the file. The side cannot know of a file with which
-    /// the peer was started since.
+    /// The file that the peer of a side ran when its last beat was read, or else the side's own: a greeting
+    /// says nothing of the file. The side cannot know of a file with which the peer was started since.
     pub fn known_file_of_peer(&self, side: Side) -> &Policy {
         let heard = self.watch.hearing[side.index()].peer_digest;
         heard.map_or(self.file(side), |digest| self.setup.file(digest))
