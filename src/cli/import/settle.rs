@@ -107,13 +107,8 @@ fn check_repeats(draft: &mut Draft) {
 fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
     let served: Vec<IpAddr> =
         draft.groups.iter().flat_map(|group| &group.addresses).map(|(ip, _)| *ip).collect();
-    let (mut all, nodes) = (Vec::new(), draft.nodes.join(" and "));
-    for name in draft.names.clone().told_names() {
-        if let Some(lan) = draft.lans.first().filter(|_| !draft.nodes.iter().any(|node| node == name)) {
-            let what = format!("--addresses names {name}, which is no node: they are {nodes}");
-            draft.fail(lan.place, (what, "write the names as ha.cf has them"));
-        }
-    }
+    refuse_strangers(draft);
+    let mut all = Vec::new();
     for (number, lan) in draft.lans.clone().iter().enumerate() {
         let found = draft.names.on_lan(lan, number, &draft.nodes, &served);
         for (node, _) in draft.nodes.clone().iter().zip(&found).filter(|(_, found)| found.is_none()) {
@@ -125,6 +120,19 @@ fn addresses(draft: &mut Draft) -> Vec<Vec<Found>> {
         all.push(found.into_iter().flatten().collect());
     }
     all
+}
+
+/// `--addresses` names nodes alone.
+fn refuse_strangers(draft: &mut Draft) {
+    let Some(place) = draft.lans.first().map(|lan| lan.place) else { return };
+    let nodes = draft.nodes.join(" and ");
+    let is_node = |name: &&str| draft.nodes.iter().any(|node| node.eq_ignore_ascii_case(name));
+    let strangers = draft.names.told_names().into_iter().filter(|name| !is_node(name));
+    let said = |name| format!("--addresses names {name}, which is no node: they are {nodes}");
+    let said: Vec<String> = strangers.map(said).collect();
+    for what in said {
+        draft.fail(place, (what, "write the names as ha.cf has them"));
+    }
 }
 
 fn witnesses(draft: &Draft, addresses: &[Vec<Found>]) -> (Vec<IpAddr>, Vec<(IpAddr, String)>) {

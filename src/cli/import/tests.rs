@@ -213,6 +213,17 @@ fn the_key_is_named_with_its_full_path_wherever_the_directory_is_seen_from() {
     assert!(settings.key_file.is_absolute() && settings.key_file.exists(), "{}", settings.key_file.display());
 }
 
+/// Node names are those of DNS, whose letter case means nothing.
+#[test]
+fn addresses_are_given_to_nodes_alone_in_any_letter_case() {
+    let told = |told: &str| import_from(&Path::new(FIXTURES).join("classic"), &[told]);
+    let (exit, said, _) = told("other=10.0.0.9");
+    assert_eq!(exit, Exit::Configuration);
+    assert!(said.contains("--addresses names other, which is no node: they are node1 and node2"), "{said}");
+    let (exit, said, _) = told("NODE1=192.168.85.1,node2=192.168.85.2");
+    assert_eq!(exit, Exit::Done, "{said}");
+}
+
 fn draft() -> Draft {
     let names = Names::load("", Path::new("/nonexistent"), OwnBox::default(), |_| Vec::new())
         .expect("nothing was told");
