@@ -46,11 +46,11 @@ const PATIENCE: Duration = Duration::from_millis(450);
 /// Asks, and shows the answer. The exit code tells whether every group is served, and whether the second node
 /// could take over.
 pub fn run(options: &StatusOptions, out: &mut impl Write) -> ExitCode {
-    if options.watch && (options.json || options.nagios || options.prometheus || options.html.is_some()) {
-        let what = "crosswire: status: --watch shows a screen and no other form";
-        return complain(Exit::Usage, options.json, &what).into();
-    }
     if options.watch {
+        if options.json || options.nagios || options.prometheus || options.html.is_some() {
+            let what = "crosswire: status: --watch shows a screen and no other form";
+            return complain(Exit::Usage, options.json, &what).into();
+        }
         status_watch::run(|| shown(options), out);
         return Exit::Done.into();
     }

@@ -114,20 +114,16 @@ pub fn fault_words(report: &Report, index: usize, fault: Fault) -> String {
     words::fault(fault, report.scripts(index), report.end(index))
 }
 
-/// Why this node does not take a group, and what people may do. A witness leaves it to them who serves only
-/// while it is silent: one that answers may have granted it to the peer.
+/// Why this node does not take a group, and what people may do. Where a witness votes they decide only while
+/// it is silent: one that answers may have granted the group to the peer.
 pub fn blocked(report: &Report, block: Block) -> String {
     let [me, peer] = report.names();
     let what = words::block(block, peer);
-    let by_force = format!("; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`");
-    match block {
-        Block::NotGranted => {}
-        Block::Jeopardy => return format!("{what}{by_force}"),
-        _ => return what,
-    }
-    let cut = cut_off(report, |neighbours| Some(neighbours.state));
+    let is_by_vote = block == Block::NotGranted;
+    let cut = cut_off(report, |neighbours| Some(neighbours.state)).filter(|_| is_by_vote);
     let cut = cut.map(|cut| format!("{me} is cut off: {cut}; ")).unwrap_or_default();
-    let then = if is_witness_silent(report) { by_force } else { String::new() };
+    let is_theirs = block == Block::Jeopardy || is_by_vote && is_witness_silent(report);
+    let then = if is_theirs { words::by_force(peer) } else { String::new() };
     format!("{cut}{what}{then}")
 }
 

@@ -9,6 +9,7 @@ use log::{Level, info, log};
 
 use super::registry::{Refused, Registry};
 use crate::logger::{And, RECORD};
+use crate::plain;
 
 /// How many lines of a kind are logged in a minute, one by one; one more says how many others there were.
 const MOST_OF_A_KIND: u16 = 5;
@@ -145,7 +146,7 @@ fn tell(stranger: Stranger, more: u32, registry: &Registry) {
             Level::Warn,
             "a question from {from} is under the key {}, which no file here holds: not answered. If that is \
                 a node of yours, make its pair's file with `crosswire keygen --witness`{more}",
-            Hex(name)
+            plain::hex(&name)
         ),
         Refused::Forged(pair) => log!(
             target: RECORD,
@@ -165,14 +166,5 @@ fn tell(stranger: Stranger, more: u32, registry: &Registry) {
             "pair {}: a first question from {from} is one of too many: not answered{more}",
             label(pair)
         ),
-    }
-}
-
-/// A key's name on the wire, as `keygen --witness` shows it.
-struct Hex([u8; 8]);
-
-impl Display for Hex {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
     }
 }

@@ -13,7 +13,7 @@ pub use crate::plain::mac;
 pub use denials::denial;
 pub use interfaces::{answering_beside, twin};
 pub use journal::journal_trouble;
-pub use reasons::{block, release_reason, take_reason};
+pub use reasons::{block, by_force, release_reason, take_reason};
 pub use records::sentence;
 pub use refusals::{refusal, refusal_advice};
 pub use scripts::{ScriptEnd, condition, failed, fault};

@@ -49,6 +49,11 @@ pub fn release_reason(reason: ReleaseReason, peer: &str) -> String {
     }
 }
 
+/// What people may do where no proof is to be had.
+pub fn by_force(peer: &str) -> String {
+    format!("; if you have seen that {peer} is off, say `takeover GROUP --peer-is-off`")
+}
+
 /// Why a group is not taken.
 pub fn block(block: Block, peer: &str) -> String {
     match block {
@@ -80,10 +85,7 @@ pub fn block(block: Block, peer: &str) -> String {
         Block::ProbePending => "the probe for its addresses is not done".to_string(),
         Block::VipAnswers => "somebody answers for an address of it".to_string(),
         Block::ProbeImpossible => {
-            format!(
-                "probe impossible: who holds its addresses cannot be asked; if you have seen that {peer} is \
-                    off, say `takeover GROUP --peer-is-off`"
-            )
+            format!("probe impossible: who holds its addresses cannot be asked{}", by_force(peer))
         }
         Block::PeerAnswers => {
             format!("{peer}'s box has power and may be hung: waiting until it must have let go")
