@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::option::{flag, option, options};
 use super::status_watch;
 #[cfg(feature = "moments")]
-use crate::guard::run_dir::lock::has_given_sign;
+use crate::guard::run_dir::sign::has_given_sign;
 use crate::operator::assessment::assess;
 use crate::operator::control::{DEFAULT_RUN_DIR, Question, Report, ask_within, members_path};
 use crate::operator::exit::{Exit, complain};

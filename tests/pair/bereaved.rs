@@ -16,9 +16,7 @@ fn a_start_waits_for_the_agent_that_a_killed_guard_has_left() {
             let mut scene = Scene::serving();
             kill(scene.guard(victim).expect("a guard"), Signal::SIGKILL).expect("it lives");
             scene.process(victim).expect("started").wait_for_end(PATIENCE).expect("it is dead");
-            let config = scene.directory(victim).join("crosswire.toml").display().to_string();
-            let node = if victim == Side::A { "gw1" } else { "gw2" };
-            let said = scene.say(victim, &["check", "--config", &config, "--node", node]);
+            let said = scene.check(victim, victim, &[]);
             assert!(said.code == Some(0) && said.text.contains("at most: a start waits"), "{said:?}");
             assert!(!said.text.contains("OK"), "{said:?}");
             let said = scene.say(victim, &["reload"]);
@@ -34,7 +32,7 @@ fn a_start_waits_for_the_agent_that_a_killed_guard_has_left() {
             });
             scene.settle(victim.peer());
             assert_eq!(scene.process(victim).expect("started").ended().expect("known"), None);
-            let said = scene.say(victim, &["check", "--config", &config, "--node", node]);
+            let said = scene.check(victim, victim, &[]);
             assert!(said.code == Some(0) && said.text.contains("OK"), "{said:?}");
             scene.assert_never_both();
         }

@@ -3,7 +3,7 @@
 use crosswire::pair::Side;
 use serde_json::Value;
 
-use crate::lab::setup::{NODE_NAMES, PREFIX, Setup};
+use crate::lab::setup::{PREFIX, Setup};
 use crate::lab::switch::PortRules;
 use crate::lab::testing;
 use crate::scene::{PATIENCE, Said, Scene, unwrapped};
@@ -11,9 +11,7 @@ use crate::scene::{PATIENCE, Said, Scene, unwrapped};
 const SCRIPT: [&str; 2] = ["exec:/bin/true password=rosebud", "exec:/bin/true password=sesame"];
 
 fn compare(scene: &Scene, side: Side, file_of: Side, more: &[&str]) -> Said {
-    let file = scene.directory(file_of).join("crosswire.toml").display().to_string();
-    let words = ["check", "--peer", "--config", &file, "--node", NODE_NAMES[side.index()]];
-    scene.say(side, &[&words[..], more].concat())
+    scene.check(side, file_of, &[&["--peer"], more].concat())
 }
 
 /// A pair at work whose files differ in a time, an address and the password of a script.

@@ -119,6 +119,13 @@ fn what_is_taken_away_by_hand_beside_a_peer_comes_back() {
     });
 }
 
+/// Prints what lasted so long: the median, and all.
+pub fn print_median(what: &str, spans: Mutex<Vec<Span>>) {
+    let mut spans = spans.into_inner().expect("no panic");
+    spans.sort();
+    println!("{what} for {} (median), of {spans:?}", spans[spans.len() / 2]);
+}
+
 /// Figures: how long nobody has the address after its daemon was lost, as medians of ten.
 #[test]
 #[ignore = "prints figures; takes two minutes"]
@@ -141,8 +148,6 @@ fn medians_of_ten() {
                 gaps.lock().expect("no panic").push(gap);
             });
         }
-        let mut gaps = gaps.into_inner().expect("no panic");
-        gaps.sort();
-        println!("{what}: nobody had the address for {} (median), of {gaps:?}", gaps[gaps.len() / 2]);
+        print_median(&format!("{what}: nobody had the address"), gaps);
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use crosswire::pair::Side;
 use crosswire::time::Span;
 
-use crate::expired::with_lines;
+use crate::expired::{print_median, with_lines};
 use crate::lab::address_log::Wanted;
 use crate::lab::setup::Setup;
 use crate::lab::testing;
@@ -25,8 +25,7 @@ impl Setup {
 fn check_names_the_fastest_times() {
     testing::in_lab(|| {
         let scene = Scene::new(Setup { baud: 115_200, ..Setup::default() });
-        let file = scene.directory(Side::A).join("crosswire.toml").display().to_string();
-        let said = scene.say(Side::A, &["check", "-v", "--node", "gw1", "--config", &file]).text;
+        let said = scene.check(Side::A, Side::A, &["-v"]).text;
         let Setup { interval_ms, late_after_ms, dead_after_ms, .. } = Setup::fastest();
         for span_ms in [interval_ms, late_after_ms, dead_after_ms] {
             assert!(said.contains(&format!(" {span_ms} ms  ")), "{span_ms} ms: {said}");
@@ -68,8 +67,6 @@ fn power_cuts_beside_keepalived() {
         }
     }
     for ((what, _), gaps) in kinds.iter().zip(gaps) {
-        let mut gaps = gaps.into_inner().expect("no panic");
-        gaps.sort();
-        println!("{what}: no answer for {} (median), of {gaps:?}", gaps[gaps.len() / 2]);
+        print_median(&format!("{what}: no answer"), gaps);
     }
 }

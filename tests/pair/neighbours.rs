@@ -7,6 +7,7 @@ use std::time::Duration;
 use crosswire::pair::Side;
 use crosswire::time::Instant;
 
+use crate::expired::print_median;
 use crate::lab::address_log::Wanted;
 use crate::lab::clock::now;
 use crate::lab::setup::{PREFIX, Setup, VIP, client_address};
@@ -201,8 +202,6 @@ fn medians_of_ten() {
                 outages.lock().expect("no panic").push(outage);
             });
         }
-        let mut outages = outages.into_inner().expect("no panic");
-        outages.sort();
-        println!("silent port, cable cut {cut}: median {}, of {outages:?}", outages[outages.len() / 2]);
+        print_median(&format!("silent port, cable cut {cut}: outage"), outages);
     }
 }

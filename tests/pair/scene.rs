@@ -17,7 +17,7 @@ use crate::lab::address_log::Wanted;
 use crate::lab::clock::{now, wait_until};
 use crate::lab::fair;
 use crate::lab::ledger::Hold;
-use crate::lab::setup::{CLIENT, LAN_PORT, Setup, VIP};
+use crate::lab::setup::{CLIENT, LAN_PORT, NODE_NAMES, Setup, VIP};
 use crate::lab::switch::{PortRules, Rule};
 
 /// Longest wait for something that has no limit of its own.
@@ -205,6 +205,13 @@ impl Scene {
     /// Runs a command of the shipped binary about a node, to its end.
     pub fn say(&self, side: Side, arguments: &[&str]) -> Said {
         run(self.command(side, arguments).expect("a command"))
+    }
+
+    /// What `check` says of the file of a node, as another node or as that one.
+    pub fn check(&self, side: Side, file_of: Side, more: &[&str]) -> Said {
+        let file = self.directory(file_of).join("crosswire.toml").display().to_string();
+        let words = ["check", "--config", &file, "--node", NODE_NAMES[side.index()]];
+        self.say(side, &[&words[..], more].concat())
     }
 
     /// What `status --json` says; none while nobody answers.

@@ -23,7 +23,7 @@ use crate::guard::fencing::watchdog::Watchdog;
 use crate::guard::journal::process::JournalProcess;
 use crate::guard::program::Upgrade;
 #[cfg(feature = "moments")]
-use crate::guard::run_dir::lock::{SIGN_EVERY, give_sign};
+use crate::guard::run_dir::sign::{SIGN_EVERY, give_sign};
 use crate::guard::scripts::run::Run;
 use crate::guard::sd_notify::ServiceManager;
 use crate::guard::serial::ports::OpenError;
